@@ -80,6 +80,14 @@ class ExactnessError(RoundAbandoned, ArithmeticError):
     """An exact sum would leave the range in which it is exact."""
 
 
+class NoAcceptableUpdate(RoundAbandoned):
+    """The aggregation rule accepted no update: there is no model to propose."""
+
+
+class InconsistentHistory(Fatal):
+    """Events that cannot follow from one another: the endpoint is not telling one chain's story."""
+
+
 class KeyStoreError(Fatal):
     """A key file is missing, corrupt, or its password is wrong."""
 

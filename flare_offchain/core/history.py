@@ -1,0 +1,275 @@
+"""The fold: decoded events in chain order become the history of a task.
+
+One fold serves the workers, the command line and the auditor. It trusts the order and the decoding of the events
+and nothing else: an event that cannot follow from the ones before raises `InconsistentHistory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+from flare_offchain.core.errors import InconsistentHistory
+from flare_offchain.core.phases import Fault, Phase, RejectReason, VoidReason
+from flare_offchain.core.records import (
+    ClosingRecord,
+    CreditRecord,
+    EventLike,
+    FineRecord,
+    OpeningRecord,
+    ProposalRecord,
+    RoundHistory,
+    SeatRecord,
+    SeedRecord,
+    TaskHistory,
+    UpdateRecord,
+    VoteRecord,
+)
+from flare_offchain.core.types import Address, ContentId
+
+
+def content_id(value: object) -> ContentId:
+    """Return the content id of an event's (digest, size) tuple or mapping."""
+    if isinstance(value, ContentId):
+        return value
+    if isinstance(value, Mapping):
+        return ContentId(bytes(value["digest"]), int(value["size"]))
+    digest, size = cast(tuple[bytes, int], value)
+    return ContentId(bytes(digest), int(size))
+
+
+class HistoryFold:
+    """Folds the events of one coordinator into the histories of its tasks, incrementally."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, TaskHistory] = {}
+
+    def extend(self, events: Iterable[EventLike]) -> HistoryFold:
+        """Fold more events, in chain order. Events of names that no history needs are passed over."""
+        for event in events:
+            handler = _HANDLERS.get(event.name)
+            if handler is None:
+                continue
+            arguments = cast(Mapping[str, Any], event.arguments)
+            if event.name == "TaskCreated":
+                _create(self.tasks, arguments, event.block)
+                continue
+            task = self.tasks.get(int(arguments["taskId"]))
+            if task is None:
+                raise InconsistentHistory(f"{event.name} in block {event.block} names task {arguments['taskId']}, never created")
+            handler(task, arguments, event.block)
+        return self
+
+
+def _create(tasks: dict[int, TaskHistory], a: Mapping[str, Any], block: int) -> None:
+    task_id = int(a["taskId"])
+    if task_id in tasks:
+        raise InconsistentHistory(f"task {task_id} is created twice (block {block})")
+    rules = a["rules"]
+    tasks[task_id] = TaskHistory(
+        task_id, Address(a["owner"]), content_id(a["spec"]), content_id(a["genesis"]), dict(rules), block
+    )
+
+
+def _round(task: TaskHistory, a: Mapping[str, Any], block: int) -> RoundHistory:
+    number = int(a["round"])
+    found = task.rounds.get(number)
+    if found is None:
+        raise InconsistentHistory(f"block {block} records something of round {number}, which was never opened")
+    return found
+
+
+def _fund(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    task.funded += int(a["amount"])
+
+
+def _enrolled(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    task.enrolments.append((Address(a["worker"]), int(a["fromRound"])))
+
+
+def _departed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    task.departures.append((Address(a["worker"]), int(a["afterRound"])))
+
+
+def _ended(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    task.ended, task.remainder = True, int(a["remainder"])
+
+
+def _withdrawn(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    task.withdrawals.append((Address(a["worker"]), int(a["amount"])))
+
+
+def _opened(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    number = int(a["round"])
+    if number != len(task.rounds) + 1:
+        raise InconsistentHistory(f"round {number} is opened after round {len(task.rounds)} (block {block})")
+    task.rounds[number] = RoundHistory(number, int(a["enrolled"]), bytes(a["baseModelDigest"]), block)
+
+
+def _submitted(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    found = _round(task, a, block)
+    if int(a["index"]) != len(found.updates):
+        raise InconsistentHistory(f"update {a['index']} of round {found.number} follows update {len(found.updates) - 1}")
+    found.updates.append(
+        UpdateRecord(
+            int(a["index"]),
+            Address(a["worker"]),
+            ContentId(bytes(a["digest"]), int(a["size"])),
+            int(a["sampleCount"]),
+            block,
+        )
+    )
+
+
+def _training_closed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    found = _round(task, a, block)
+    found.phase = Phase.Sortition
+    found.seed_blocks.append(int(a["seedBlock"]))
+
+
+def _seed_moved(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    _round(task, a, block).seed_blocks.append(int(a["seedBlock"]))
+
+
+def _seed_fixed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    found = _round(task, a, block)
+    if not found.seed_blocks:
+        raise InconsistentHistory(f"the seed of round {found.number} is fixed before TRAINING closed")
+    found.seed = SeedRecord(
+        bytes(a["previousSeed"]),
+        bytes(a["blockHash"]),
+        found.seed_blocks[-1],
+        bytes(a["seed"]),
+        int(a["threshold"]),
+        block,
+    )
+
+
+def _seat(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    _round(task, a, block).claims.append(
+        SeatRecord(Address(a["member"]), int(a["seatIndex"]), int(a["output"]), block)
+    )
+
+
+def _evicted(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    _round(task, a, block).evicted.append(Address(a["member"]))
+
+
+def _widened(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    _round(task, a, block).widened_threshold = int(a["threshold"])
+
+
+def _sortition_closed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    found = _round(task, a, block)
+    found.phase = Phase.Aggregation
+    found.seats_at_close, found.quorum = int(a["seats"]), int(a["quorum"])
+
+
+def _attempt(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    found = _round(task, a, block)
+    found.phase = Phase.Aggregation
+    found.proposers[int(a["attempt"])] = Address(a["proposer"])
+
+
+def _proposal(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    found = _round(task, a, block)
+    attempt = int(a["attempt"])
+    found.phase = Phase.Validation
+    found.proposals[attempt] = ProposalRecord(
+        Address(a["proposer"]),
+        attempt,
+        content_id(a["model"]),
+        content_id(a["report"]),
+        bytes(a["acceptedBitmap"]),
+        int(a["acceptedWeight"]),
+        bytes(a["commitment"]),
+        block,
+    )
+
+
+def _vote(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    _round(task, a, block).votes.append(
+        VoteRecord(
+            Address(a["member"]),
+            int(a["attempt"]),
+            bool(a["approved"]),
+            bytes(a["commitment"]),
+            RejectReason(int(a["reason"])),
+            block,
+        )
+    )
+
+
+def _closed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    found = _round(task, a, block)
+    found.phase = Phase.Reveal
+    attempt = int(a["attempt"])
+    found.closings[attempt] = ClosingRecord(attempt, int(a["approvals"]), int(a["rejections"]), block)
+
+
+def _opening(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    attempt = int(a["attempt"])
+    _round(task, a, block).openings[attempt] = OpeningRecord(
+        Address(a["revealer"]), attempt, bytes(a["inner"]), int(a["matching"]), block
+    )
+
+
+def _failed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    _round(task, a, block).failed_attempts.append(int(a["attempt"]))
+
+
+def _finalized(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    found = _round(task, a, block)
+    found.phase = Phase.Finalized
+    found.final_model = ContentId(bytes(a["modelDigest"]), int(a["modelSize"]))
+    found.final_attempt, found.reward, found.ended_block = int(a["attempt"]), int(a["reward"]), block
+
+
+def _voided(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    found = _round(task, a, block)
+    found.phase, found.ended_block = Phase.Void, block
+    found.void_reason = VoidReason(int(a["reason"]))
+
+
+def _fined(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    _round(task, a, block).fines.append(
+        FineRecord(Address(a["member"]), int(a["attempt"]), Fault(int(a["fault"])), int(a["amount"]), block)
+    )
+
+
+def _credited(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    _round(task, a, block).credits.append(CreditRecord(Address(a["worker"]), int(a["amount"]), block))
+
+
+def _struck(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+    _round(task, a, block).strikes.append(Address(a["worker"]))
+
+
+_HANDLERS: dict[str, Callable[[TaskHistory, Mapping[str, Any], int], None]] = {
+    "TaskCreated": lambda task, arguments, block: None,
+    "TaskFunded": _fund,
+    "TaskEnded": _ended,
+    "WorkerEnrolled": _enrolled,
+    "EnrolmentEnded": _departed,
+    "RewardsWithdrawn": _withdrawn,
+    "RoundOpened": _opened,
+    "UpdateSubmitted": _submitted,
+    "TrainingClosed": _training_closed,
+    "SeedBlockMoved": _seed_moved,
+    "SeedFixed": _seed_fixed,
+    "SeatClaimed": _seat,
+    "SeatEvicted": _evicted,
+    "SortitionWidened": _widened,
+    "SortitionClosed": _sortition_closed,
+    "AttemptOpened": _attempt,
+    "ProposalMade": _proposal,
+    "VoteCast": _vote,
+    "ValidationClosed": _closed,
+    "CommitmentOpened": _opening,
+    "AttemptFailed": _failed,
+    "RoundFinalized": _finalized,
+    "RoundVoided": _voided,
+    "MemberFined": _fined,
+    "RewardCredited": _credited,
+    "UpdateStruck": _struck,
+}

@@ -1,0 +1,212 @@
+"""What the chain says happened, as frozen records.
+
+Workers and the auditor read the chain through the same decoder (`flare_offchain.blockchain.events`) into these
+records and fold them with `flare_offchain.core.history`. Every number is the contract's own; nothing is derived here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from flare_offchain.core.phases import Fault, Phase, RejectReason, VoidReason
+from flare_offchain.core.types import Address, ContentId
+
+
+class EventLike(Protocol):
+    """A decoded event: what the fold needs of it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def arguments(self) -> Mapping[str, object]: ...
+    @property
+    def block(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateRecord:
+    """One worker's commitment to its update of a round."""
+
+    index: int
+    worker: Address
+    content_id: ContentId
+    sample_count: int
+    block: int
+
+    def weight(self, sample_cap: int) -> int:
+        """Return the aggregation weight: the sample count, capped."""
+        return min(self.sample_count, sample_cap)
+
+
+@dataclass(frozen=True, slots=True)
+class SeatRecord:
+    """A seat won with a VRF output that the contract verified."""
+
+    member: Address
+    seat_index: int
+    output: int
+    block: int
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Sort key of the committee: the top 96 bits of the output, ties by address."""
+        return self.output >> 160, int(self.member, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRecord:
+    """One member's vote on one attempt. A rejection has a reason, an approval a commitment."""
+
+    member: Address
+    attempt: int
+    approved: bool
+    commitment: bytes
+    reason: RejectReason
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalRecord:
+    """What a proposer put forward in one attempt."""
+
+    proposer: Address
+    attempt: int
+    model: ContentId
+    report: ContentId
+    accepted_bitmap: bytes
+    accepted_weight: int
+    commitment: bytes
+    block: int
+
+    def accepts(self, index: int) -> bool:
+        """Whether update `index` is in the proposed aggregate."""
+        return index // 8 < len(self.accepted_bitmap) and bool(self.accepted_bitmap[index // 8] >> index % 8 & 1)
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningRecord:
+    """A revealed `inner` that opened the proposer's commitment."""
+
+    revealer: Address
+    attempt: int
+    inner: bytes
+    matching: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingRecord:
+    """The end of the voting on one attempt, with the contract's tally."""
+
+    attempt: int
+    approvals: int
+    rejections: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class FineRecord:
+    """A fine, with the fault that it punishes."""
+
+    member: Address
+    attempt: int
+    fault: Fault
+    amount: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreditRecord:
+    """A reward credited to a worker for a finalized round."""
+
+    worker: Address
+    amount: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeedRecord:
+    """A round's seed and what it was made from."""
+
+    previous: bytes
+    block_hash: bytes
+    seed_block: int
+    seed: bytes
+    threshold: int
+    block: int
+
+
+@dataclass(slots=True)
+class RoundHistory:
+    """All that the chain recorded of one round. Filled by the fold, read by everyone else."""
+
+    number: int
+    enrolled: int
+    base_digest: bytes
+    opened_block: int
+    phase: Phase = Phase.Training
+    updates: list[UpdateRecord] = field(default_factory=list)
+    seed_blocks: list[int] = field(default_factory=list)
+    seed: SeedRecord | None = None
+    widened_threshold: int | None = None
+    claims: list[SeatRecord] = field(default_factory=list)
+    evicted: list[Address] = field(default_factory=list)
+    quorum: int = 0
+    seats_at_close: int = 0
+    proposers: dict[int, Address] = field(default_factory=dict)
+    proposals: dict[int, ProposalRecord] = field(default_factory=dict)
+    votes: list[VoteRecord] = field(default_factory=list)
+    closings: dict[int, ClosingRecord] = field(default_factory=dict)
+    openings: dict[int, OpeningRecord] = field(default_factory=dict)
+    failed_attempts: list[int] = field(default_factory=list)
+    fines: list[FineRecord] = field(default_factory=list)
+    credits: list[CreditRecord] = field(default_factory=list)
+    strikes: list[Address] = field(default_factory=list)
+    final_model: ContentId | None = None
+    final_attempt: int | None = None
+    reward: int = 0
+    void_reason: VoidReason = VoidReason.None_
+    ended_block: int | None = None
+
+    @property
+    def committee(self) -> list[SeatRecord]:
+        """The seats that stand, in order of rank."""
+        standing: dict[Address, SeatRecord] = {seat.member: seat for seat in self.claims}
+        for member in self.evicted:
+            standing.pop(member, None)
+        return sorted(standing.values(), key=lambda seat: seat.order)
+
+    @property
+    def final_proposal(self) -> ProposalRecord | None:
+        """The proposal that was finalized, if one was."""
+        return None if self.final_attempt is None else self.proposals.get(self.final_attempt)
+
+    def votes_of(self, attempt: int) -> list[VoteRecord]:
+        """The votes on one attempt, in the order in which they were cast."""
+        return [vote for vote in self.votes if vote.attempt == attempt]
+
+
+@dataclass(slots=True)
+class TaskHistory:
+    """All that the chain recorded of one task."""
+
+    task_id: int
+    owner: Address
+    spec: ContentId
+    genesis: ContentId
+    rules: Mapping[str, int]
+    created_block: int
+    funded: int = 0
+    rounds: dict[int, RoundHistory] = field(default_factory=dict)
+    enrolments: list[tuple[Address, int]] = field(default_factory=list)
+    departures: list[tuple[Address, int]] = field(default_factory=list)
+    withdrawals: list[tuple[Address, int]] = field(default_factory=list)
+    ended: bool = False
+    remainder: int | None = None
+
+    def base_model(self, number: int) -> ContentId:
+        """The model that round `number` starts from: the newest one finalized before it, or the genesis model."""
+        earlier = [r.final_model for n, r in sorted(self.rounds.items()) if n < number and r.final_model is not None]
+        return earlier[-1] if earlier else self.genesis
