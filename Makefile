@@ -1,0 +1,70 @@
+# Two commands do everything on a fresh machine: `make demo` (needs Python) and `make test` (needs Node besides).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := 0.13.9
+export FORGE := node_modules/.bin/forge
+
+.PHONY: help setup setup-run setup-dev setup-node demo test lint typecheck unit contracts bench lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: setup-dev setup-node ## Install everything for development into .venv/ and node_modules/
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Flare needs Python 3.11 or newer; set PYTHON=…"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q uv==$(UV)
+
+$(VENV)/.run: requirements/run.lock pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/run.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/uv
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $@ $(VENV)/.run
+
+setup-run: $(VENV)/.run
+setup-dev: $(VENV)/.dev
+
+node_modules/.ready: package-lock.json
+	@command -v npm >/dev/null || { echo "The contract tests need Node.js (npm) on the PATH."; exit 1; }
+	npm ci --silent --no-audit --no-fund
+	@touch $@
+
+setup-node: node_modules/.ready
+
+demo: setup-run ## Run federated learning end to end on the embedded chain
+	$(BIN)/flare demo
+
+test: setup lint contracts unit ## Run every check and test
+
+lint: setup-dev setup-node
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(FORGE) fmt --check
+	node_modules/.bin/solhint --max-warnings 0 'contracts/**/*.sol'
+
+contracts: setup ## Compile, test and measure the contracts
+	$(BIN)/python scripts/compile.py --check
+	$(FORGE) test
+	$(BIN)/python scripts/check_snapshots.py
+	$(BIN)/python scripts/mutate_checks.py
+
+unit: setup ## Python tests with coverage
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+bench: setup ## Run every benchmark in its quick form
+	@for bench in scripts/bench/*.py; do case $$bench in */_*) ;; *) $(BIN)/python $$bench --quick || exit 1;; esac; done
+
+lock: $(BIN)/uv ## Pin the dependencies anew
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --prerelease if-necessary-or-explicit --generate-hashes --no-header pyproject.toml --extra train --extra compile -o requirements/run.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --prerelease if-necessary-or-explicit --generate-hashes --no-header pyproject.toml --all-extras --group dev -o requirements/dev.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/analysis.in -o requirements/analysis.lock
+
+clean:
+	rm -rf $(VENV) node_modules out cache .coverage* .mypy_cache .ruff_cache .pytest_cache
