@@ -1,0 +1,94 @@
+"""From a task's history and a store to the inputs of one round.
+
+Workers and the auditor gather a round's objects with the same function; each object is checked against the content id
+that the chain recorded before anything reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flare_offchain.core.errors import FlareError, IntegrityError, ObjectNotFound, RoundAbandoned, StorageUnavailable
+from flare_offchain.core.records import RoundHistory, TaskHistory, UpdateRecord
+from flare_offchain.core.tensors import Weights
+from flare_offchain.core.types import ContentId
+from flare_offchain.federation.round import ProbePool, RoundInputs
+from flare_offchain.federation.spec import TaskSpec
+from flare_offchain.federation.update import TaskIdentity
+from flare_offchain.storage.provider import StorageProvider
+from flare_offchain.utils.serialization import read_model
+
+
+class TaskObjects:
+    """The objects of a task that every round needs: spec, probe pool, newest base model. Cached by content id."""
+
+    def __init__(self, store: StorageProvider) -> None:
+        self.store = store
+        self._spec: tuple[ContentId, TaskSpec] | None = None
+        self._pool: tuple[ContentId, ProbePool] | None = None
+        self._model: tuple[ContentId, Weights] | None = None
+
+    def spec(self, content_id: ContentId) -> TaskSpec:
+        """Return the task's spec."""
+        if self._spec is None or self._spec[0] != content_id:
+            self._spec = content_id, TaskSpec.decode(self.store.get(content_id))
+        return self._spec[1]
+
+    def pool(self, spec: TaskSpec) -> ProbePool | None:
+        """Return the task's probe pool, or None where its rule needs none."""
+        if spec.probe is None:
+            return None
+        if self._pool is None or self._pool[0] != spec.probe.pool:
+            self._pool = spec.probe.pool, ProbePool.decode(self.store.get(spec.probe.pool))
+        return self._pool[1]
+
+    def model(self, content_id: ContentId) -> Weights:
+        """Return a model."""
+        if self._model is None or self._model[0] != content_id:
+            self._model = content_id, read_model(self.store.get(content_id))
+        return self._model[1]
+
+    def fetch_updates(self, updates: list[UpdateRecord]) -> Mapping[int, bytes | None]:
+        """Fetch the objects of a round's updates; None where the store does not have one that verifies."""
+        return {update.index: self.fetch(update.content_id) for update in updates}
+
+    def fetch(self, content_id: ContentId) -> bytes | None:
+        """Return an object, or None where the store does not have it whole and unaltered."""
+        try:
+            return self.store.get(content_id)
+        except (ObjectNotFound, IntegrityError):
+            return None
+
+
+def round_inputs(
+    identity: TaskIdentity, task: TaskHistory, round_history: RoundHistory, objects: TaskObjects
+) -> RoundInputs:
+    """Gather everything that a round's result depends on.
+
+    Raises:
+        RoundAbandoned: the seed is not fixed, or spec, pool or base model cannot be had.
+        StorageUnavailable: the store itself did not answer (worth trying again).
+    """
+    if round_history.seed is None:
+        raise RoundAbandoned(f"round {round_history.number} has no seed yet")
+    base_id = task.base_model(round_history.number)
+    try:
+        spec = objects.spec(task.spec)
+        pool = objects.pool(spec)
+        base = objects.model(base_id)
+    except StorageUnavailable:
+        raise
+    except FlareError as error:
+        raise RoundAbandoned(f"round {round_history.number} cannot be computed: {error}") from error
+    return RoundInputs(
+        task=identity,
+        round=round_history.number,
+        spec=spec,
+        base_id=base_id,
+        base=base,
+        seed=round_history.seed.seed,
+        updates=tuple(round_history.updates),
+        sample_cap=int(task.rules["sampleCap"]),
+        objects=objects.fetch_updates(round_history.updates),
+        pool=pool,
+    )
