@@ -52,87 +52,91 @@ class HistoryFold:
                 continue
             arguments = cast(Mapping[str, Any], event.arguments)
             if event.name == "TaskCreated":
-                _create(self.tasks, arguments, event.block)
+                _create(self.tasks, arguments, event)
                 continue
             task = self.tasks.get(int(arguments["taskId"]))
             if task is None:
-                raise InconsistentHistory(f"{event.name} in block {event.block} names task {arguments['taskId']}, never created")
-            handler(task, arguments, event.block)
+                raise InconsistentHistory(
+                    f"{event.name} in block {event.block} names task {arguments['taskId']}, never created"
+                )
+            handler(task, arguments, event)
         return self
 
 
-def _create(tasks: dict[int, TaskHistory], a: Mapping[str, Any], block: int) -> None:
+def _create(tasks: dict[int, TaskHistory], a: Mapping[str, Any], at: EventLike) -> None:
     task_id = int(a["taskId"])
     if task_id in tasks:
-        raise InconsistentHistory(f"task {task_id} is created twice (block {block})")
+        raise InconsistentHistory(f"task {task_id} is created twice (block {at.block})")
     rules = a["rules"]
     tasks[task_id] = TaskHistory(
-        task_id, Address(a["owner"]), content_id(a["spec"]), content_id(a["genesis"]), dict(rules), block
+        task_id, Address(a["owner"]), content_id(a["spec"]), content_id(a["genesis"]), dict(rules), at.block
     )
 
 
-def _round(task: TaskHistory, a: Mapping[str, Any], block: int) -> RoundHistory:
+def _round(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> RoundHistory:
     number = int(a["round"])
     found = task.rounds.get(number)
     if found is None:
-        raise InconsistentHistory(f"block {block} records something of round {number}, which was never opened")
+        raise InconsistentHistory(f"block {at.block} records something of round {number}, which was never opened")
     return found
 
 
-def _fund(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+def _fund(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     task.funded += int(a["amount"])
 
 
-def _enrolled(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+def _enrolled(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     task.enrolments.append((Address(a["worker"]), int(a["fromRound"])))
 
 
-def _departed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+def _departed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     task.departures.append((Address(a["worker"]), int(a["afterRound"])))
 
 
-def _ended(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+def _ended(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     task.ended, task.remainder = True, int(a["remainder"])
 
 
-def _withdrawn(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+def _withdrawn(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     task.withdrawals.append((Address(a["worker"]), int(a["amount"])))
 
 
-def _opened(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+def _opened(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     number = int(a["round"])
     if number != len(task.rounds) + 1:
-        raise InconsistentHistory(f"round {number} is opened after round {len(task.rounds)} (block {block})")
-    task.rounds[number] = RoundHistory(number, int(a["enrolled"]), bytes(a["baseModelDigest"]), block)
+        raise InconsistentHistory(f"round {number} is opened after round {len(task.rounds)} (block {at.block})")
+    task.rounds[number] = RoundHistory(number, int(a["enrolled"]), bytes(a["baseModelDigest"]), at.block)
 
 
-def _submitted(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    found = _round(task, a, block)
+def _submitted(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    found = _round(task, a, at)
     if int(a["index"]) != len(found.updates):
-        raise InconsistentHistory(f"update {a['index']} of round {found.number} follows update {len(found.updates) - 1}")
+        raise InconsistentHistory(
+            f"update {a['index']} of round {found.number} follows update {len(found.updates) - 1}"
+        )
     found.updates.append(
         UpdateRecord(
             int(a["index"]),
             Address(a["worker"]),
             ContentId(bytes(a["digest"]), int(a["size"])),
             int(a["sampleCount"]),
-            block,
+            at.block,
         )
     )
 
 
-def _training_closed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    found = _round(task, a, block)
+def _training_closed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    found = _round(task, a, at)
     found.phase = Phase.Sortition
     found.seed_blocks.append(int(a["seedBlock"]))
 
 
-def _seed_moved(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    _round(task, a, block).seed_blocks.append(int(a["seedBlock"]))
+def _seed_moved(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    _round(task, a, at).seed_blocks.append(int(a["seedBlock"]))
 
 
-def _seed_fixed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    found = _round(task, a, block)
+def _seed_fixed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    found = _round(task, a, at)
     if not found.seed_blocks:
         raise InconsistentHistory(f"the seed of round {found.number} is fixed before TRAINING closed")
     found.seed = SeedRecord(
@@ -141,38 +145,38 @@ def _seed_fixed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
         found.seed_blocks[-1],
         bytes(a["seed"]),
         int(a["threshold"]),
-        block,
+        at.block,
     )
 
 
-def _seat(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    _round(task, a, block).claims.append(
-        SeatRecord(Address(a["member"]), int(a["seatIndex"]), int(a["output"]), block)
+def _seat(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    _round(task, a, at).claims.append(
+        SeatRecord(Address(a["member"]), int(a["seatIndex"]), int(a["output"]), at.block, at.transaction_hash)
     )
 
 
-def _evicted(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    _round(task, a, block).evicted.append(Address(a["member"]))
+def _evicted(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    _round(task, a, at).evicted.append(Address(a["member"]))
 
 
-def _widened(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    _round(task, a, block).widened_threshold = int(a["threshold"])
+def _widened(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    _round(task, a, at).widened_threshold = int(a["threshold"])
 
 
-def _sortition_closed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    found = _round(task, a, block)
+def _sortition_closed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    found = _round(task, a, at)
     found.phase = Phase.Aggregation
     found.seats_at_close, found.quorum = int(a["seats"]), int(a["quorum"])
 
 
-def _attempt(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    found = _round(task, a, block)
+def _attempt(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    found = _round(task, a, at)
     found.phase = Phase.Aggregation
     found.proposers[int(a["attempt"])] = Address(a["proposer"])
 
 
-def _proposal(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    found = _round(task, a, block)
+def _proposal(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    found = _round(task, a, at)
     attempt = int(a["attempt"])
     found.phase = Phase.Validation
     found.proposals[attempt] = ProposalRecord(
@@ -183,70 +187,70 @@ def _proposal(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
         bytes(a["acceptedBitmap"]),
         int(a["acceptedWeight"]),
         bytes(a["commitment"]),
-        block,
+        at.block,
     )
 
 
-def _vote(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    _round(task, a, block).votes.append(
+def _vote(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    _round(task, a, at).votes.append(
         VoteRecord(
             Address(a["member"]),
             int(a["attempt"]),
             bool(a["approved"]),
             bytes(a["commitment"]),
             RejectReason(int(a["reason"])),
-            block,
+            at.block,
         )
     )
 
 
-def _closed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    found = _round(task, a, block)
+def _closed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    found = _round(task, a, at)
     found.phase = Phase.Reveal
     attempt = int(a["attempt"])
-    found.closings[attempt] = ClosingRecord(attempt, int(a["approvals"]), int(a["rejections"]), block)
+    found.closings[attempt] = ClosingRecord(attempt, int(a["approvals"]), int(a["rejections"]), at.block)
 
 
-def _opening(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
+def _opening(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     attempt = int(a["attempt"])
-    _round(task, a, block).openings[attempt] = OpeningRecord(
-        Address(a["revealer"]), attempt, bytes(a["inner"]), int(a["matching"]), block
+    _round(task, a, at).openings[attempt] = OpeningRecord(
+        Address(a["revealer"]), attempt, bytes(a["inner"]), int(a["matching"]), at.block
     )
 
 
-def _failed(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    _round(task, a, block).failed_attempts.append(int(a["attempt"]))
+def _failed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    _round(task, a, at).failed_attempts.append(int(a["attempt"]))
 
 
-def _finalized(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    found = _round(task, a, block)
+def _finalized(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    found = _round(task, a, at)
     found.phase = Phase.Finalized
     found.final_model = ContentId(bytes(a["modelDigest"]), int(a["modelSize"]))
-    found.final_attempt, found.reward, found.ended_block = int(a["attempt"]), int(a["reward"]), block
+    found.final_attempt, found.reward, found.ended_block = int(a["attempt"]), int(a["reward"]), at.block
 
 
-def _voided(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    found = _round(task, a, block)
-    found.phase, found.ended_block = Phase.Void, block
+def _voided(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    found = _round(task, a, at)
+    found.phase, found.ended_block = Phase.Void, at.block
     found.void_reason = VoidReason(int(a["reason"]))
 
 
-def _fined(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    _round(task, a, block).fines.append(
-        FineRecord(Address(a["member"]), int(a["attempt"]), Fault(int(a["fault"])), int(a["amount"]), block)
+def _fined(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    _round(task, a, at).fines.append(
+        FineRecord(Address(a["member"]), int(a["attempt"]), Fault(int(a["fault"])), int(a["amount"]), at.block)
     )
 
 
-def _credited(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    _round(task, a, block).credits.append(CreditRecord(Address(a["worker"]), int(a["amount"]), block))
+def _credited(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    _round(task, a, at).credits.append(CreditRecord(Address(a["worker"]), int(a["amount"]), at.block))
 
 
-def _struck(task: TaskHistory, a: Mapping[str, Any], block: int) -> None:
-    _round(task, a, block).strikes.append(Address(a["worker"]))
+def _struck(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    _round(task, a, at).strikes.append(Address(a["worker"]))
 
 
-_HANDLERS: dict[str, Callable[[TaskHistory, Mapping[str, Any], int], None]] = {
-    "TaskCreated": lambda task, arguments, block: None,
+_HANDLERS: dict[str, Callable[[TaskHistory, Mapping[str, Any], EventLike], None]] = {
+    "TaskCreated": lambda task, arguments, at: None,
     "TaskFunded": _fund,
     "TaskEnded": _ended,
     "WorkerEnrolled": _enrolled,

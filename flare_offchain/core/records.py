@@ -23,6 +23,8 @@ class EventLike(Protocol):
     def arguments(self) -> Mapping[str, object]: ...
     @property
     def block(self) -> int: ...
+    @property
+    def transaction_hash(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class SeatRecord:
     seat_index: int
     output: int
     block: int
+    transaction: str
+    """Hash of the transaction that carried the proof."""
 
     @property
     def order(self) -> tuple[int, int]:

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from flare_offchain.core.errors import FlareError, IntegrityError, ObjectNotFound, RoundAbandoned, StorageUnavailable
+from flare_offchain.core.errors import (
+    FlareError,
+    IntegrityError,
+    ObjectNotFound,
+    RoundAbandoned,
+    StorageUnavailable,
+)
 from flare_offchain.core.records import RoundHistory, TaskHistory, UpdateRecord
 from flare_offchain.core.tensors import Weights
 from flare_offchain.core.types import ContentId

@@ -205,7 +205,10 @@ def check_proposal(inputs: RoundInputs, proposed: Proposed) -> ProposalCheck:
     if disagreements:
         return ProposalCheck(RejectReason.WrongSelection, notes=tuple(disagreements))
     weight = sum(inputs.updates[i].weight(inputs.sample_cap) for i in report.accepted)
-    if proposed.accepted_bitmap != bitmap_of(report.accepted, len(inputs.updates)) or proposed.accepted_weight != weight:
+    if (
+        proposed.accepted_bitmap != bitmap_of(report.accepted, len(inputs.updates))
+        or proposed.accepted_weight != weight
+    ):
         return ProposalCheck(RejectReason.WrongBitmap, notes=("the accepted set on chain is not the report's",))
     model, sums_digest = _finish(inputs, strategy, report.plan, [decoded[i] for i in used])
     if model != proposed.model:

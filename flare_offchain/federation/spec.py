@@ -111,7 +111,10 @@ class TaskSpec:
 
     def encode(self) -> bytes:
         """Return the canonical DAG-CBOR bytes."""
-        probe = self.probe and {"pool": [self.probe.pool.digest, self.probe.pool.size], "count": self.probe.count}
+        probe = self.probe and {
+            "pool": [self.probe.pool.digest, self.probe.pool.size],
+            "count": self.probe.count,
+        }
         return encode_record(
             {
                 "type": "spec",
@@ -131,7 +134,16 @@ class TaskSpec:
         """Read a spec; raise `MalformedObject` unless it is canonical and complete."""
         record = decode_record(data, max_bytes=MAX_SPEC_BYTES)
         fields = _fields(
-            record, "type", "version", "model", "training", "codec", "aggregation", "probe", "data", "censorship_share"
+            record,
+            "type",
+            "version",
+            "model",
+            "training",
+            "codec",
+            "aggregation",
+            "probe",
+            "data",
+            "censorship_share",
         )
         if fields["type"] != "spec" or fields["version"] != SPEC_VERSION:
             raise MalformedObject(f"not a task spec of version {SPEC_VERSION}")
