@@ -20,7 +20,7 @@ from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.core.types import ContentId
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
 from flare_offchain.federation.aggregation.strategy import AggregationStrategy, Plan, SelectionRequest
-from flare_offchain.federation.exact_sum import ExactSums
+from flare_offchain.federation.exact_sum import apply
 from flare_offchain.federation.probe import Probe, draw_probe
 from flare_offchain.federation.report import MALFORMED, UNAVAILABLE, USED, Report, bitmap_of
 from flare_offchain.federation.spec import TaskSpec
@@ -247,5 +247,5 @@ def _finish(
     inputs: RoundInputs, strategy: AggregationStrategy, plan: Plan, updates: list[DecodedUpdate]
 ) -> tuple[bytes, bytes]:
     """Return the model's bytes and the digest of the sums that it came from."""
-    sums: ExactSums = strategy.combine(updates, plan, inputs.schema)
-    return write_model(sums.apply(plan.divisor, inputs.base)), sums.digest(plan.divisor)
+    sums = strategy.combine(updates, plan, inputs.schema)
+    return write_model(apply(sums, plan.divisor, inputs.base)), sums.digest(plan.divisor)
