@@ -68,6 +68,32 @@ class TransactionReverted(RoundAbandoned):
         self.arguments = arguments
 
 
+class TransactionNotMined(Retryable):
+    """A transaction was sent and is pending or was dropped: read the chain, then try again."""
+
+
+class ChainRecordAltered(Fatal):
+    """The record of an embedded chain is not what the chain made.
+
+    `block` is the block's number, `transaction_index` or `log_index` the place within it where that is known, `what`
+    the altered thing: a header field's name, `transaction`, `log`, `missing`, `order`, …
+    """
+
+    def __init__(
+        self,
+        message: str,
+        block: int,
+        what: str,
+        transaction_index: int | None = None,
+        log_index: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.block = block
+        self.what = what
+        self.transaction_index = transaction_index
+        self.log_index = log_index
+
+
 class InsufficientFunds(Fatal):
     """The account cannot pay for value plus gas."""
 
