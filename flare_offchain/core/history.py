@@ -86,11 +86,11 @@ def _fund(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
 
 
 def _enrolled(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
-    task.enrolments.append((Address(a["worker"]), int(a["fromRound"])))
+    task.enrolments.append((Address(a["worker"]), int(a["fromRound"]), at.block))
 
 
 def _departed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
-    task.departures.append((Address(a["worker"]), int(a["afterRound"])))
+    task.departures.append((Address(a["worker"]), int(a["afterRound"]), at.block))
 
 
 def _ended(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
@@ -105,7 +105,9 @@ def _opened(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     number = int(a["round"])
     if number != len(task.rounds) + 1:
         raise InconsistentHistory(f"round {number} is opened after round {len(task.rounds)} (block {at.block})")
-    task.rounds[number] = RoundHistory(number, int(a["enrolled"]), bytes(a["baseModelDigest"]), at.block)
+    task.rounds[number] = RoundHistory(
+        number, int(a["enrolled"]), bytes(a["baseModelDigest"]), at.block, int(a["deadline"])
+    )
 
 
 def _submitted(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
@@ -160,7 +162,8 @@ def _evicted(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
 
 
 def _widened(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
-    _round(task, a, at).widened_threshold = int(a["threshold"])
+    found = _round(task, a, at)
+    found.widened_threshold, found.widened_block = int(a["threshold"]), at.block
 
 
 def _sortition_closed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
@@ -173,12 +176,14 @@ def _attempt(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     found = _round(task, a, at)
     found.phase = Phase.Aggregation
     found.proposers[int(a["attempt"])] = Address(a["proposer"])
+    found.window_deadlines[int(a["attempt"])] = int(a["deadline"])
 
 
 def _proposal(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     found = _round(task, a, at)
     attempt = int(a["attempt"])
     found.phase = Phase.Validation
+    found.vote_deadlines[attempt] = int(a["deadline"])
     found.proposals[attempt] = ProposalRecord(
         Address(a["proposer"]),
         attempt,

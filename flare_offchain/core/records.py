@@ -150,16 +150,20 @@ class RoundHistory:
     enrolled: int
     base_digest: bytes
     opened_block: int
+    training_deadline: int
     phase: Phase = Phase.Training
     updates: list[UpdateRecord] = field(default_factory=list)
     seed_blocks: list[int] = field(default_factory=list)
     seed: SeedRecord | None = None
     widened_threshold: int | None = None
+    widened_block: int | None = None
     claims: list[SeatRecord] = field(default_factory=list)
     evicted: list[Address] = field(default_factory=list)
     quorum: int = 0
     seats_at_close: int = 0
     proposers: dict[int, Address] = field(default_factory=dict)
+    window_deadlines: dict[int, int] = field(default_factory=dict)
+    vote_deadlines: dict[int, int] = field(default_factory=dict)
     proposals: dict[int, ProposalRecord] = field(default_factory=dict)
     votes: list[VoteRecord] = field(default_factory=list)
     closings: dict[int, ClosingRecord] = field(default_factory=dict)
@@ -204,8 +208,10 @@ class TaskHistory:
     created_block: int
     funded: int = 0
     rounds: dict[int, RoundHistory] = field(default_factory=dict)
-    enrolments: list[tuple[Address, int]] = field(default_factory=list)
-    departures: list[tuple[Address, int]] = field(default_factory=list)
+    enrolments: list[tuple[Address, int, int]] = field(default_factory=list)
+    """(worker, first round, block) of each enrolment."""
+    departures: list[tuple[Address, int, int]] = field(default_factory=list)
+    """(worker, last round, block) of each enrolment that ended."""
     withdrawals: list[tuple[Address, int]] = field(default_factory=list)
     ended: bool = False
     remainder: int | None = None
