@@ -16,6 +16,6 @@ class ChainFacts(Protocol):
         """Timestamp of a block in seconds."""
         ...
 
-    def transaction_input(self, transaction_hash: str) -> bytes:
+    def transaction_input(self, transaction_hash: bytes) -> bytes:
         """The call data of a transaction."""
         ...

@@ -5,10 +5,9 @@ from __future__ import annotations
 from flare_offchain.audit.claims import proof_for_member
 from flare_offchain.audit.facts import ChainFacts
 from flare_offchain.audit.ledger import Ledger
-from flare_offchain.consensus.ballot import quorum
 from flare_offchain.consensus.chain_proof import verify_for_chain
 from flare_offchain.consensus.identities import round_seed, vrf_alpha
-from flare_offchain.consensus.sortition import threshold
+from flare_offchain.consensus.sortition import quorum, threshold
 from flare_offchain.core.errors import InvalidProof, MalformedObject
 from flare_offchain.core.records import RoundHistory, SeatRecord, SeedRecord, TaskHistory
 from flare_offchain.core.types import Address
@@ -160,9 +159,4 @@ def _check_seat(
     except InvalidProof as error:
         ledger.check("a seat's VRF proof verifies", False, number, name, str(error))
         return
-    recorded = seat.output.to_bytes(32, "big")
-    ledger.equal("a seat's VRF proof verifies", recorded, _as_bytes(output), number, name)
-
-
-def _as_bytes(output: int | bytes) -> bytes:
-    return output if isinstance(output, bytes) else output.to_bytes(32, "big")
+    ledger.equal("a seat's VRF proof verifies", f"{seat.output:#x}", f"{output:#x}", number, name)

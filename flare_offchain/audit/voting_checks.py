@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flare_offchain.audit.facts import ChainFacts
 from flare_offchain.audit.ledger import Ledger
-from flare_offchain.consensus.identities import proposal_digest, vote_commitment
+from flare_offchain.consensus.identities import bitmap_digest, proposal_digest, vote_commitment
 from flare_offchain.core.phases import Fault, Phase, RejectReason
 from flare_offchain.core.records import ClosingRecord, ProposalRecord, RoundHistory, TaskHistory, VoteRecord
 from flare_offchain.core.types import Address
@@ -159,7 +159,7 @@ def commitment_of(
         proposal.attempt,
         proposal.model,
         proposal.report,
-        proposal.accepted_bitmap,
+        bitmap_digest(proposal.accepted_bitmap),
         proposal.accepted_weight,
     )
     return vote_commitment(

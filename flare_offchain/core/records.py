@@ -24,7 +24,7 @@ class EventLike(Protocol):
     @property
     def block(self) -> int: ...
     @property
-    def transaction_hash(self) -> str: ...
+    def transaction_hash(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class SeatRecord:
     seat_index: int
     output: int
     block: int
-    transaction: str
+    transaction: bytes
     """Hash of the transaction that carried the proof."""
 
     @property

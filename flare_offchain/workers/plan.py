@@ -36,7 +36,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing is due. `until` is the time (seconds) or `block` the block at which something may be; both may be None."""
+    """Nothing is due. `until` is the time (seconds), `block` the block at which something may be; None: unknown."""
 
     reason: str
     until: int | None = None

@@ -1,0 +1,136 @@
+"""A seat's part of a round: propose when it is its turn, else recompute and vote; reveal what opens the proposal."""
+
+from __future__ import annotations
+
+
+from flare_offchain.blockchain.outcomes import TransactionOutcome
+from flare_offchain.consensus.identities import bitmap_digest, inner_hash, proposal_digest, vote_commitment
+from flare_offchain.core.errors import RoundAbandoned
+from flare_offchain.core.phases import Phase, RejectReason
+from flare_offchain.core.records import ProposalRecord
+from flare_offchain.federation.gather import round_inputs
+from flare_offchain.federation.round import ProposalCheck, Proposed, RoundInputs, aggregate_round, check_proposal
+from flare_offchain.workers.plan import View
+from flare_offchain.workers.worker import Surroundings, round_history
+
+
+class CommitteeRole:
+    """Computes rounds and speaks for a seat."""
+
+    def inputs(self, s: Surroundings, view: View) -> RoundInputs:
+        """Gather what the round's result depends on."""
+        task, history = round_history(s, view)
+        return round_inputs(s.identity, task, history, s.objects)
+
+    def propose(self, s: Surroundings, view: View) -> TransactionOutcome:
+        """Aggregate the round, publish model and report, pin the updates used, and propose."""
+        inputs = self.inputs(s, view)
+        result = aggregate_round(inputs)
+        model, report = s.store.put(result.model), s.store.put(result.report)
+        for update in inputs.updates:
+            if inputs.objects.get(update.index) is not None:
+                s.store.pin(update.content_id)
+        number, attempt = view.round.round, view.round.attempt
+        inner = inner_hash(attempt, result.sums_digest)
+        digest = proposal_digest(
+            s.identity.chain_id,
+            s.identity.coordinator,
+            s.task_id,
+            number,
+            attempt,
+            model,
+            report,
+            bitmap_digest(result.accepted_bitmap),
+            result.accepted_weight,
+        )
+        commitment = self.commitment(s, number, attempt, digest, inner)
+        remember_inner(s, digest, inner)
+        return s.coordinator.propose(
+            s.account,
+            s.task_id,
+            number,
+            attempt,
+            model,
+            report,
+            result.accepted_bitmap,
+            result.accepted_weight,
+            commitment,
+        )
+
+    def vote(self, s: Surroundings, view: View) -> TransactionOutcome:
+        """Recompute the proposal; approve with a commitment over its exact sums, or reject with a reason."""
+        found = self.judge(s, view)
+        number, attempt = view.round.round, view.round.attempt
+        if not found.approved or found.sums_digest is None:
+            return s.coordinator.vote(s.account, s.task_id, number, attempt, bytes(32), found.reason)
+        inner = inner_hash(attempt, found.sums_digest)
+        remember_inner(s, view.round.proposal.digest, inner)
+        commitment = self.commitment(s, number, attempt, view.round.proposal.digest, inner)
+        return s.coordinator.vote(s.account, s.task_id, number, attempt, commitment, RejectReason.None_)
+
+    def judge(self, s: Surroundings, view: View) -> ProposalCheck:
+        """Recompute the proposal in view."""
+        proposal = self.proposal(s, view)
+        return check_proposal(
+            self.inputs(s, view),
+            Proposed(
+                proposal.model,
+                s.objects.fetch(proposal.model),
+                proposal.report,
+                s.objects.fetch(proposal.report),
+                proposal.accepted_bitmap,
+                proposal.accepted_weight,
+            ),
+        )
+
+    def reveal(self, s: Surroundings, view: View) -> TransactionOutcome:
+        """Reveal the `inner` that opens the proposer's commitment."""
+        inner = recall_inner(s, view.round.proposal.digest)
+        if inner is None:
+            raise RoundAbandoned("this worker did not compute the proposal's sums")
+        return s.coordinator.reveal(s.account, s.task_id, view.round.round, view.round.attempt, inner)
+
+    def knows_inner(self, s: Surroundings, view: View) -> bool:
+        """Whether the worker can open the proposal in view."""
+        if view.round.phase is not Phase.Reveal:
+            return False
+        inner = recall_inner(s, view.round.proposal.digest)
+        if inner is None:
+            return False
+        current = view.round
+        opened = vote_commitment(
+            s.identity.chain_id,
+            s.identity.coordinator,
+            s.task_id,
+            current.round,
+            current.attempt,
+            current.proposal.digest,
+            current.proposal.proposer,
+            inner,
+        )
+        return opened == current.proposal.commitment
+
+    def proposal(self, s: Surroundings, view: View) -> ProposalRecord:
+        """Return the proposal in view as its event records it."""
+        _, history = round_history(s, view)
+        proposal = history.proposals.get(view.round.attempt)
+        if proposal is None:
+            raise RoundAbandoned(f"the proposal of attempt {view.round.attempt} is not among the events")
+        return proposal
+
+    def commitment(self, s: Surroundings, number: int, attempt: int, digest: bytes, inner: bytes) -> bytes:
+        """Return this member's commitment over `inner`."""
+        return vote_commitment(
+            s.identity.chain_id, s.identity.coordinator, s.task_id, number, attempt, digest, s.address, inner
+        )
+
+
+def remember_inner(s: Surroundings, digest: bytes, inner: bytes) -> None:
+    """Keep the newest `inner` with the digest of the proposal that it belongs to, across a restart."""
+    s.journal.write(f"inner-{s.task_id}", digest + inner)
+
+
+def recall_inner(s: Surroundings, digest: bytes) -> bytes | None:
+    """Return the `inner` of a proposal, if it is the newest that was computed."""
+    kept = s.journal.read(f"inner-{s.task_id}")
+    return kept[32:] if kept is not None and kept[:32] == digest else None

@@ -1,0 +1,278 @@
+"""A worker: one account that trains, sits on committees when the VRF draws it, and moves rounds on.
+
+A worker keeps nothing in memory that it could not read again. Each cycle reads the chain at one block, asks the plan
+what is due (`flare_offchain.workers.plan`), and does that one thing. What a role does is in `trainer.py` and
+`committee.py`; this file holds what they share and the cycle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator
+from flare_offchain.blockchain.outcomes import Confirmed, Reverted, TransactionOutcome
+from flare_offchain.consensus.chain_proof import prove_for_chain, verify_for_chain
+from flare_offchain.consensus.keys import VrfKey
+from flare_offchain.core.errors import RoundAbandoned
+from flare_offchain.core.history import HistoryFold
+from flare_offchain.core.records import RoundHistory, TaskHistory
+from flare_offchain.core.types import Address
+from flare_offchain.federation.gather import TaskObjects
+from flare_offchain.federation.update import TaskIdentity
+from flare_offchain.storage.provider import StorageProvider
+from flare_offchain.workers.journal import Journal
+from flare_offchain.workers.plan import Local, Step, View, Wait, next_step
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from flare_offchain.blockchain.connector import BlockchainConnector
+    from flare_offchain.workers.committee import CommitteeRole
+    from flare_offchain.workers.trainer import TrainerRole
+
+RACES = frozenset(
+    {
+        "WrongPhase",
+        "WrongRound",
+        "WrongAttempt",
+        "RoundInProgress",
+        "SeedAlreadyFixed",
+        "DeadlineNotPassed",
+        "DeadlinePassed",
+        "CommitteeFull",
+        "SeatAlreadyClaimed",
+        "SeedBlockNotReached",
+        "UpdateAlreadySubmitted",
+        "RoundFull",
+    }
+)
+"""Refusals that only say that somebody else, or time, was faster: read the chain again."""
+
+
+class History:
+    """The folded history of one task, read once and extended block by block.
+
+    Several workers in one process may share one; it only ever follows the chain.
+    """
+
+    def __init__(self, connector: BlockchainConnector, coordinator: RoundCoordinator, task_id: int, start: int) -> None:
+        self._connector, self._coordinator, self._task_id = connector, coordinator, task_id
+        self._fold, self._next = HistoryFold(), start
+
+    def refresh(self) -> TaskHistory:
+        """Read the events of the blocks since the last call, and return the history.
+
+        Raises:
+            RoundAbandoned: the chain knows no such task.
+        """
+        head = self._connector.head().number
+        if head >= self._next:
+            self._fold.extend(self._connector.logs([self._coordinator.contract], self._next, head))
+            self._next = head + 1
+        task = self._fold.tasks.get(self._task_id)
+        if task is None:
+            raise RoundAbandoned(f"task {self._task_id} is not on this chain")
+        return task
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker works with: the chain, the contracts, the store, its keys and its journal."""
+
+    connector: BlockchainConnector
+    coordinator: RoundCoordinator
+    registry: ParticipantRegistry
+    store: StorageProvider
+    account: LocalAccount
+    vrf_key: VrfKey
+    identity: TaskIdentity
+    history: History
+    objects: TaskObjects
+    journal: Journal
+
+    @property
+    def address(self) -> Address:
+        """The worker's account."""
+        return Address(self.account.address)
+
+    @property
+    def task_id(self) -> int:
+        """The task it works on."""
+        return self.identity.task_id
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that was taken. `outcome` is None where it needed no transaction."""
+
+    step: Step
+    round: int
+    outcome: TransactionOutcome | None = None
+    note: str = ""
+
+    @property
+    def gas_used(self) -> int:
+        """Gas that the step cost; 0 where it needed no transaction."""
+        return self.outcome.gas_used if isinstance(self.outcome, Confirmed) else 0
+
+
+@dataclass(slots=True)
+class _Scratch:
+    """What is known for the moment: which steps were declined in one phase and attempt, and the VRF output."""
+
+    position: tuple[int, int, int, bool] = (0, 0, 0, False)
+    declined: set[Step] = field(default_factory=set)
+    output: tuple[bytes, int, bytes] | None = None
+
+
+class Worker:
+    """One account's daemon, one step at a time."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        trainer: TrainerRole | None,
+        committee: CommitteeRole,
+        keeps: bool = True,
+    ) -> None:
+        """`trainer` is None for one that only sits on committees; `keeps`: whether it moves overdue phases on."""
+        self.surroundings, self.trainer, self.committee, self.keeps = surroundings, trainer, committee, keeps
+        self._scratch = _Scratch()
+
+    @property
+    def address(self) -> Address:
+        """The worker's account."""
+        return self.surroundings.address
+
+    def look(self) -> View:
+        """Read the chain at its newest block."""
+        s = self.surroundings
+        stamp = s.connector.head()
+        return View(
+            now=s.connector.now(),
+            block=stamp.number,
+            task=s.coordinator.task(s.task_id, block=stamp),
+            round=s.coordinator.current_round(s.task_id, block=stamp),
+            enrolment=s.coordinator.enrolment(s.task_id, self.address, block=stamp),
+        )
+
+    def next_step(self) -> tuple[View, Step | Wait]:
+        """Read the chain and return what is due."""
+        view = self.look()
+        self._forget_declined(view)
+        step = next_step(view, self._local(view))
+        if isinstance(step, Step) and not self._mine(step):
+            return view, Wait("others move the round on", until=view.round.deadline + 1)
+        return view, step
+
+    def step(self) -> Done | Wait:
+        """Take the step that is due, if one is.
+
+        Raises:
+            FlareError: of the branch that says what to do next (retry, give up the round, stop).
+        """
+        view, step = self.next_step()
+        if isinstance(step, Wait):
+            return step
+        return self.take(step, view)
+
+    def take(self, step: Step, view: View) -> Done:
+        """Take one step. A refusal that only means that others were faster is a step taken."""
+        number = view.round.round
+        try:
+            done = self._execute(step, view)
+        except RoundAbandoned as error:
+            self._scratch.declined.add(step)
+            return Done(step, number, note=f"given up: {error}")
+        if isinstance(done.outcome, Reverted):
+            if done.outcome.error not in RACES:
+                raise done.outcome.revert.exception()
+            self._scratch.declined.add(step)
+        return done
+
+    def _execute(self, step: Step, view: View) -> Done:
+        s, number, task_id = self.surroundings, view.round.round, self.surroundings.task_id
+        match step:
+            case Step.SUBMIT_UPDATE | Step.PUBLISH_UPDATE:
+                if self.trainer is None:
+                    raise RoundAbandoned("this worker does not train")
+                outcome = self.trainer.submit(s, view) if step is Step.SUBMIT_UPDATE else self.trainer.publish(s, view)
+            case Step.CLAIM_SEAT:
+                outcome = s.coordinator.claim_seat(s.account, task_id, number, self.address, self._proof(view))
+            case Step.PROPOSE:
+                outcome = self.committee.propose(s, view)
+            case Step.VOTE:
+                outcome = self.committee.vote(s, view)
+            case Step.REVEAL:
+                outcome = self.committee.reveal(s, view)
+            case Step.OPEN_ROUND:
+                outcome = s.coordinator.open_round(s.account, task_id)
+            case Step.CLOSE_TRAINING:
+                outcome = s.coordinator.close_training(s.account, task_id)
+            case Step.FIX_SEED:
+                outcome = s.coordinator.fix_seed(s.account, task_id)
+            case Step.CLOSE_SORTITION:
+                outcome = s.coordinator.close_sortition(s.account, task_id)
+            case Step.CLOSE_VALIDATION:
+                outcome = s.coordinator.close_validation(s.account, task_id)
+            case Step.ADVANCE:
+                outcome = s.coordinator.advance(s.account, task_id)
+        return Done(step, number, outcome)
+
+    def _mine(self, step: Step) -> bool:
+        keeping = {
+            Step.OPEN_ROUND,
+            Step.CLOSE_TRAINING,
+            Step.FIX_SEED,
+            Step.CLOSE_SORTITION,
+            Step.CLOSE_VALIDATION,
+            Step.ADVANCE,
+        }
+        return self.keeps or step not in keeping
+
+    def _local(self, view: View) -> Local:
+        return Local(
+            address=self.address,
+            output=self._output(view),
+            unpublished=self.trainer is not None and self.trainer.has_unpublished(self.surroundings, view),
+            knows_inner=self.committee.knows_inner(self.surroundings, view),
+            declined=frozenset(self._scratch.declined | ({Step.SUBMIT_UPDATE} if self.trainer is None else set())),
+        )
+
+    def _forget_declined(self, view: View) -> None:
+        position = (view.round.round, int(view.round.phase), view.round.attempt, any(view.round.seed))
+        if position != self._scratch.position:
+            self._scratch.position, self._scratch.declined = position, set()
+
+    def _output(self, view: View) -> int | None:
+        if not any(view.round.seed):
+            return None
+        if self._scratch.output is None or self._scratch.output[0] != view.round.alpha:
+            proof = prove_for_chain(self.surroundings.vrf_key, view.round.alpha)
+            output = verify_for_chain(self.surroundings.vrf_key.public_x, view.round.alpha, proof)
+            self._scratch.output = view.round.alpha, output, proof
+        return self._scratch.output[1]
+
+    def _proof(self, view: View) -> bytes:
+        self._output(view)
+        if self._scratch.output is None:
+            raise RoundAbandoned(f"round {view.round.round} has no seed yet")
+        return self._scratch.output[2]
+
+    def round_history(self, view: View) -> tuple[TaskHistory, RoundHistory]:
+        """Return the histories of the task and of the round in view."""
+        return round_history(self.surroundings, view)
+
+
+def round_history(surroundings: Surroundings, view: View) -> tuple[TaskHistory, RoundHistory]:
+    """Return the histories of the task and of the round in view.
+
+    Raises:
+        RoundAbandoned: the events of the round are not there.
+    """
+    task = surroundings.history.refresh()
+    history = task.rounds.get(view.round.round)
+    if history is None:
+        raise RoundAbandoned(f"the chain has no events of round {view.round.round}")
+    return task, history
