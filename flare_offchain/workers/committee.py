@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from flare_offchain.blockchain.outcomes import TransactionOutcome
 from flare_offchain.consensus.identities import bitmap_digest, inner_hash, proposal_digest, vote_commitment
 from flare_offchain.core.errors import RoundAbandoned
@@ -11,7 +10,7 @@ from flare_offchain.core.records import ProposalRecord
 from flare_offchain.federation.gather import round_inputs
 from flare_offchain.federation.round import ProposalCheck, Proposed, RoundInputs, aggregate_round, check_proposal
 from flare_offchain.workers.plan import View
-from flare_offchain.workers.worker import Surroundings, round_history
+from flare_offchain.workers.surroundings import Surroundings, round_history
 
 
 class CommitteeRole:

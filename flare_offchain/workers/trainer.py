@@ -12,7 +12,7 @@ from flare_offchain.core.types import ContentId
 from flare_offchain.federation.update import update_context
 from flare_offchain.storage.cid import content_id
 from flare_offchain.workers.plan import View
-from flare_offchain.workers.worker import Surroundings
+from flare_offchain.workers.surroundings import Surroundings
 
 MEMORY = "codec-memory"
 
