@@ -19,7 +19,7 @@ Int64Array = NDArray[np.int64]
 
 MIN_EXPONENT = -48
 MAX_EXPONENT = 8
-"""Window of exponents that a decoder admits: element = integer * 2**exponent, MIN_EXPONENT <= exponent <= MAX_EXPONENT."""
+"""Window of exponents that a decoder admits: element = integer * 2**exponent."""
 MAX_MAGNITUDE = 2**24
 """Largest absolute integer that a decoder admits in a tensor (after factors are multiplied out)."""
 
