@@ -44,7 +44,9 @@ class Output:
         from rich.table import Table
 
         headed = any(columns)
-        table = Table(title=title or None, box=box.SIMPLE_HEAD if headed else None, show_header=headed, title_justify="left")
+        table = Table(
+            title=title or None, box=box.SIMPLE_HEAD if headed else None, show_header=headed, title_justify="left"
+        )
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
