@@ -36,7 +36,7 @@ from flare_offchain.blockchain.keys import derive_account
 from flare_offchain.blockchain.outcomes import BlockStamp, Dropped, Pending, Receipt
 from flare_offchain.blockchain.record_verification import restore
 from flare_offchain.blockchain.reverts import CallRefused
-from flare_offchain.blockchain.seeded_chain import Genesis, SealedBlock, SeededBackend
+from flare_offchain.blockchain.seeded_chain import Genesis, SealedBlock, SeededBackend, TransactionRefused
 from flare_offchain.core.errors import (
     ChainUnavailable,
     ConfigurationError,
@@ -266,8 +266,7 @@ class EthTesterConnector(BlockchainConnector):
         except ValidationError as error:
             raise CallRefused(b"", f"({error})") from error
         if computation.is_error:
-            data = bytes(computation.output) if isinstance(computation.error, Revert) else b""
-            raise CallRefused(data, f"({type(computation.error).__name__}: {computation.error})" if not data else "")
+            raise _refusal(computation)
         return computation
 
     # ------------------------------------------------------------------------------ writing
@@ -281,17 +280,13 @@ class EthTesterConnector(BlockchainConnector):
             nonce, funds = state.get_nonce(sender), state.get_balance(sender)
             if funds < request.value:
                 raise _no_funds(account.address, funds, request.value)
+            max_fee = 2 * pending.base_fee_per_gas
             gas = request.gas
             if gas is None:
-                limit = min(pending.gas_limit, self.genesis.gas_limit)
-                computation = self._run(
-                    state, sender, TransactionRequest(request.to, request.data, request.value, limit)
-                )
-                used = limit - computation.get_gas_remaining() + computation.data_floor_gas
-                gas = min(limit, int(used * GAS_MARGIN))
-            else:
-                self._run(state, sender, request)
-            max_fee = 2 * pending.base_fee_per_gas
+                # A block is the transaction's own, so all its gas can be: nothing to estimate, unless it is too dear.
+                gas = self.genesis.gas_limit
+                if funds < request.value + gas * max_fee:
+                    gas = self._estimate(state, sender, request)
             if funds < request.value + gas * max_fee:
                 raise _no_funds(account.address, funds, request.value + gas * max_fee)
             fields: dict[str, Any] = {
@@ -307,7 +302,20 @@ class EthTesterConnector(BlockchainConnector):
             if request.to is not None:
                 fields["to"] = request.to
             transaction = self._backend.decode(bytes(account.sign_transaction(fields).raw_transaction))
-            return self._mined(self._backend.seal([transaction]), pending.base_fee_per_gas)
+            try:
+                sealed = self._backend.seal([transaction], refuse=True)
+            except TransactionRefused as refused:
+                # In this process nothing can come between simulation and transaction: they are one run.
+                raise _refusal(refused.computation) from None
+            except ValidationError as error:
+                raise CallRefused(b"", f"({error})") from error
+            return self._mined(sealed, pending.base_fee_per_gas)
+
+    def _estimate(self, state: Any, sender: bytes, request: TransactionRequest) -> int:
+        limit = self.genesis.gas_limit
+        computation = self._run(state, sender, TransactionRequest(request.to, request.data, request.value, limit))
+        used = limit - computation.get_gas_remaining() + computation.data_floor_gas
+        return min(limit, int(used * GAS_MARGIN))
 
     def _mined(self, sealed: SealedBlock, gas_price: int) -> Mined:
         record = self._blocks[-1]
@@ -351,6 +359,13 @@ def _canonical(address: str) -> bytes:
 
 def _stamp(record: BlockRecord) -> BlockStamp:
     return BlockStamp(record.number, record.hash, record.timestamp)
+
+
+def _refusal(computation: Any) -> CallRefused:
+    error = computation.error
+    if isinstance(error, Revert):
+        return CallRefused(bytes(computation.output))
+    return CallRefused(b"", f"({type(error).__name__}: {error})")
 
 
 def _no_funds(address: str, funds: int, needed: int) -> InsufficientFunds:

@@ -23,6 +23,7 @@ from eth.db.atomic import AtomicDB
 from eth.vm.forks.cancun.state import get_total_blob_gas
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.constants import HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CONTRACT_CODE
+from eth.vm.forks.prague.state import PragueState
 from eth_tester.backends.pyevm.main import PyEVMBackend
 from eth_typing import BlockNumber
 from eth_utils.exceptions import ValidationError
@@ -82,11 +83,34 @@ def prevrandao(seed: int, number: int) -> bytes:
     return hashlib.sha256(b"flare/embedded/prevrandao" + seed.to_bytes(8, "big") + number.to_bytes(8, "big")).digest()
 
 
+class _State(PragueState):
+    def set_system_contracts(self) -> None:
+        # The genesis state holds them. py-evm's own check, at each reading of a state, costs more than a small call.
+        pass
+
+
+class _Vm(PragueVM):
+    _state_class = _State
+    pending = False
+
+    @property
+    def state(self) -> Any:
+        if self._state is None:
+            state: Any = super().state
+            self._state = state
+            if self.pending:
+                self.block_preprocessing(self.get_block())
+        return self._state
+
+
 class SeededChain(MiningChain):
-    """A Prague chain whose headers are fixed beforehand. Use `create`."""
+    """A Prague chain whose headers are fixed beforehand. Use `create`.
+
+    `header` is that of the coming block, complete but for what its transactions make.
+    """
 
     chain_id = CHAIN_ID
-    vm_configuration = ConsensusApplier(NoProofConsensus).amend_vm_configuration(((BlockNumber(0), PragueVM),))
+    vm_configuration = ConsensusApplier(NoProofConsensus).amend_vm_configuration(((BlockNumber(0), _Vm),))
     seed: int = 0
 
     @classmethod
@@ -107,10 +131,6 @@ class SeededChain(MiningChain):
         chain_class = cls.configure(__name__=cls.__name__, seed=genesis.seed)
         return cast(SeededChain, chain_class.from_genesis(AtomicDB(), header, state))
 
-    def __init__(self, base_db: Any, header: Any = None) -> None:
-        super().__init__(base_db, header)
-        self._begin_block()
-
     def create_header_from_parent(self, parent_header: BlockHeaderAPI, **given: Any) -> BlockHeaderAPI:
         settled: dict[str, Any] = {
             "coinbase": COINBASE,
@@ -121,21 +141,35 @@ class SeededChain(MiningChain):
         }
         return super().create_header_from_parent(parent_header, **(settled | given))
 
-    def mine_all(self, *args: Any, **kwargs: Any) -> Any:
-        result = super().mine_all(*args, **kwargs)
-        self._begin_block()
-        return result
+    def get_vm(self, at_header: BlockHeaderAPI | None = None) -> Any:
+        """Return the machine of a block; that of the coming block has its parent's hash in the history already."""
+        vm: Any = super().get_vm(cast(Any, at_header))
+        vm.pending = vm.get_header().block_number == self.header.block_number
+        return vm
 
-    def mine_block_extended(self, *args: Any, **kwargs: Any) -> Any:
-        result = super().mine_block_extended(*args, **kwargs)
-        self._begin_block()
-        return result
+    def make_block(self, transactions: Sequence[SignedTransactionAPI], refuse: bool) -> SealedBlock:
+        """Make the coming block of exactly these transactions.
 
-    def _begin_block(self) -> None:
-        vm: Any = self.get_vm(self.header)
-        vm.block_preprocessing(vm.get_block())
-        vm.state.persist()
-        self.header = self.header.copy(state_root=vm.state.state_root)
+        Raises: ValidationError: one cannot be in it; TransactionRefused: with `refuse`, one reverts. Nothing has
+        changed then.
+        """
+        vm = self.get_vm()
+        header, receipts, computations = vm.apply_all_transactions(transactions, self.header)
+        if refuse and any(computation.is_error for computation in computations):
+            raise TransactionRefused(next(each for each in computations if each.is_error))
+        filled = vm.set_block_transactions_and_withdrawals(vm.get_block(), header, transactions, receipts)
+        block = vm.mine_block(filled).block
+        self.chaindb.persist_block(block)
+        self.header = self.create_header_from_parent(block.header)
+        return SealedBlock(block, receipts, computations)
+
+
+class TransactionRefused(Exception):
+    """A transaction that was to succeed would revert; `computation` tells how. Never leaves the package."""
+
+    def __init__(self, computation: ComputationAPI) -> None:
+        super().__init__(str(computation.error))
+        self.computation = computation
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +199,25 @@ class SeededBackend(PyEVMBackend):  # type: ignore[misc]
         transaction: SignedTransactionAPI = self.chain.get_vm().get_transaction_builder().decode(raw)
         return transaction
 
-    def seal(self, transactions: Sequence[SignedTransactionAPI], timestamp: int | None = None) -> SealedBlock:
+    def seal(
+        self, transactions: Sequence[SignedTransactionAPI], timestamp: int | None = None, refuse: bool = False
+    ) -> SealedBlock:
         """Make the next block of exactly these transactions, at a given time or one second after its parent.
 
-        Raises: ValidationError: a transaction cannot be in it; nothing has changed then.
+        Raises: ValidationError: a transaction cannot be in it; TransactionRefused: with `refuse`, one would revert.
+        Nothing has changed then.
         """
+        chain: SeededChain = self.chain
+        header = chain.header
         if timestamp is not None:
-            if timestamp <= self.chain.get_canonical_head().timestamp:
+            if timestamp <= chain.get_canonical_head().timestamp:
                 raise ValidationError("a block's time must be after its parent's")
-            self.chain.set_header_timestamp(timestamp)
-        blob_gas = sum(get_total_blob_gas(transaction) for transaction in transactions)
-        result, receipts, computations = self.chain.mine_all(list(transactions), blob_gas_used=blob_gas)
-        sealed = SealedBlock(result.imported_block, receipts, computations)
+            chain.set_header_timestamp(timestamp)
+        try:
+            sealed = chain.make_block(transactions, refuse)
+        except BaseException:
+            chain.header = header
+            raise
         self.observer(sealed)
         return sealed
 
