@@ -75,7 +75,8 @@ def forward_numpy(architecture: Architecture, weights: Weights, features: Float3
         features: float32 [N, ...] with `inputs` elements a sample.
     """
     stacked = {name: array[None] for name, array in weights.items()}
-    return forward_many_numpy(architecture, stacked, features)[0]
+    logits: Float32Array = forward_many_numpy(architecture, stacked, features)[0]
+    return logits
 
 
 def forward_many_numpy(
