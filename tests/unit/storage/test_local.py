@@ -35,6 +35,12 @@ class TestLocalStorageProvider(StorageSuite):
     def corrupt(self, store, identifier, data):
         path_of(store, identifier).write_bytes(data)
 
+    def test_put_heals_an_altered_object(self, store):
+        identifier = store.put(b"hello")
+        self.corrupt(store, identifier, b"other")
+        store.put(b"hello")
+        assert store.get(identifier) == b"hello"
+
 
 @pytest.fixture
 def store(tmp_path):

@@ -16,3 +16,9 @@ class TestInMemoryStorageProvider(StorageSuite):
 
     def corrupt(self, store, identifier, data):
         store._objects[cid_string(identifier)] = data
+
+    def test_put_heals_an_altered_object(self, store):
+        identifier = store.put(b"hello")
+        self.corrupt(store, identifier, b"other")
+        store.put(b"hello")
+        assert store.get(identifier) == b"hello"
