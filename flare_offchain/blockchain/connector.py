@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from flare_offchain.blockchain.abi import checksum
 from flare_offchain.blockchain.artifacts import BoundContract, ContractArtifact
 from flare_offchain.blockchain.events import ChainEvent, EventDecoder, RawLog
 from flare_offchain.blockchain.outcomes import (
@@ -150,7 +151,7 @@ class BlockchainConnector(ABC):
         called = contract.abi.function(function)
         data = called.encode(arguments)
         try:
-            returned = self._call(contract.address, data, Address(sender) if sender else None, block)
+            returned = self._call(contract.address, data, checksum(sender) if sender else None, block)
         except CallRefused as refused:
             raise decode_revert(refused.data, contract.abi, function, refused.hint).exception() from None
         if not returned and called.outputs.items:
@@ -211,7 +212,7 @@ class BlockchainConnector(ABC):
     def send_value(self, account: LocalAccount, to: str, value: int) -> TransactionOutcome:
         """Send wei. Same outcomes and errors as `submit_transaction`."""
         try:
-            result = self._send(account, TransactionRequest(Address(to), b"", value))
+            result = self._send(account, TransactionRequest(checksum(to), b"", value))
         except CallRefused as refused:
             return Reverted(decode_revert(refused.data, None, "the transfer", refused.hint))
         return self._outcome(result, None, "the transfer")
