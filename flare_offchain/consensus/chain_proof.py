@@ -115,7 +115,7 @@ def prove_for_chain(key: VrfKey | bytes, alpha: bytes) -> bytes:
 
 
 def prove_many(claims: Iterable[tuple[VrfKey, bytes]]) -> list[bytes]:
-    """Return the on-chain proofs of many (key, message) pairs, in order: under half a millisecond each."""
+    """Return the on-chain proofs of many (key, message) pairs, in order: about half a millisecond each."""
     return [prove_for_chain(key, alpha) for key, alpha in claims]
 
 
