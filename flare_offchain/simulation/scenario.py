@@ -62,10 +62,10 @@ class Scenario:
     model_parameters: Mapping[str, Any] = field(default_factory=dict)
     epochs: int = 5
     learning_rate: float = 0.1
-    batch_size: int = 16
-    momentum: float = 0.0
+    batch_size: int = 8
+    momentum: float = 0.9
     probe_count: int = 100
-    probe_pool: int = 300
+    probe_pool: int = 200
     test_count: int = 400
     seed: int = 0
     device: str = "cpu"
