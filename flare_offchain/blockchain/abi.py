@@ -87,6 +87,10 @@ class Parameter:
             return tuple(self.element.lower(item) for item in value)
         if self.fields:
             return tuple(part.lower(item) for part, item in zip(self.fields, self._struct(value), strict=True))
+        if self.type.startswith("bytes") and self.type != "bytes":
+            # eth_abi would pad a shorter value: a digest that has lost a byte must not become another digest.
+            if not isinstance(value, bytes) or len(value) != int(self.type.removeprefix("bytes")):
+                raise ConfigurationError(f"{self.name or 'a value'} must be exactly {self.type}")
         return value
 
     def _struct(self, value: object) -> tuple[object, ...]:

@@ -42,7 +42,7 @@ class RpcRefused(Exception):
     @property
     def reverted(self) -> bool:
         """Whether the contract refused, rather than the endpoint."""
-        return self.code == _REVERT_CODE or self.says("revert", "out of gas", "invalid opcode", "stack")
+        return self.code == _REVERT_CODE or self.says("revert", "out of gas", "evm error", "invalid opcode")
 
 
 class _BoundedProvider(HTTPProvider):
