@@ -12,7 +12,7 @@ import ipfshttpclient.multipart
 from flare_offchain.core.errors import ConfigurationError, IntegrityError, ObjectNotFound, StorageUnavailable
 from flare_offchain.core.types import ContentId
 from flare_offchain.storage.cid import CHUNK_BYTES, MAX_LINKS, chunks_of, cid_string
-from flare_offchain.storage.kubo_transport import KuboTransport
+from flare_offchain.storage.kubo_transport import Interrupted, KuboTransport
 
 MIN_VERSION = (0, 35, 0)
 """Oldest Kubo that understands all options used here."""
@@ -162,13 +162,13 @@ class KuboNode:
     def _supplying(self, content_id: ContentId) -> Iterator[None]:
         """Tell an object that cannot be had from a node that cannot be reached.
 
-        An object that nobody supplies, or somebody supplies slowly, looks like a broken connection. Whoever withholds
+        An object that nobody supplies, or somebody supplies slowly, looks like a broken answer. Whoever withholds
         an object must not pass for an outage of one's own node, so the node is asked whether it is there.
         """
         try:
             with self._transport.answering("an object", refused=ObjectNotFound):
                 yield
-        except StorageUnavailable as error:
+        except Interrupted as error:
             self.check()
             raise ObjectNotFound(f"{self.name} could not supply {cid_string(content_id)} in time: {error}") from error
 

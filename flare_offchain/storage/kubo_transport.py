@@ -98,7 +98,16 @@ class _Client(ipfshttpclient.http.ClientSync):  # type: ignore[misc]
             raise ipfshttpclient.exceptions.ErrorResponse(str(message), error) from error
 
 
-_TRANSPORT_ERRORS = (requests.RequestException, ipfshttpclient.exceptions.CommunicationError)
+class Interrupted(StorageUnavailable):
+    """A node took a request and did not answer it in full or in time."""
+
+
+# Raised by the library while it waits for an answer or reads it; before that, it raises other CommunicationErrors.
+_INTERRUPTIONS = (
+    requests.RequestException,
+    ipfshttpclient.exceptions.TimeoutError,
+    ipfshttpclient.exceptions.StatusError,
+)
 
 
 class KuboTransport:
@@ -162,7 +171,7 @@ class KuboTransport:
 
         Raises:
             Retryable: of the kind `refused`, if the node answers with an error.
-            StorageUnavailable: if it does not answer, or not like Kubo.
+            StorageUnavailable: if it does not answer, or not like Kubo (`Interrupted` where it began to).
         """
         answer = bytearray()
         with self.answering(path, refused):
@@ -206,7 +215,7 @@ class KuboTransport:
         try:
             for piece in cast("Iterator[bytes]", pieces):
                 if time.monotonic() > deadline:
-                    raise StorageUnavailable(f"{self.name} took more than {self._timeout:g} s over {path}")
+                    raise Interrupted(f"{self.name} took more than {self._timeout:g} s over {path}")
                 yield piece
         finally:
             for closable in closables:
@@ -219,9 +228,10 @@ class KuboTransport:
             yield
         except ipfshttpclient.exceptions.ErrorResponse as error:
             raise refused(f"{self.name} refuses {what}: {str(error)[:500]}") from error
-        except _TRANSPORT_ERRORS as error:
-            reason = f"{type(error).__name__}: {str(error)[:300]}"
-            raise StorageUnavailable(f"{self.name} did not answer {what}: {reason}") from error
+        except _INTERRUPTIONS as error:
+            raise Interrupted(f"{self.name} did not finish {what}: {_short(error)}") from error
+        except ipfshttpclient.exceptions.CommunicationError as error:
+            raise StorageUnavailable(f"{self.name} did not answer {what}: {_short(error)}") from error
 
     def _strange(self, path: str) -> StorageUnavailable:
         return StorageUnavailable(f"{self.name} does not answer {path} like a Kubo RPC endpoint: check the address")
@@ -231,3 +241,7 @@ def _not_an_endpoint(text: str) -> str:
     # Shown without what precedes an @: it may be a password.
     shown = text.rpartition("@")[2][:200]
     return f"{shown!r} is not a Kubo endpoint: write http://127.0.0.1:5001 or /ip4/127.0.0.1/tcp/5001"
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:300]}"
