@@ -101,8 +101,8 @@ class Parameter:
             return tuple(value[name] for name in names)
         if dataclasses.is_dataclass(value):
             given = [field.name for field in dataclasses.fields(value)]
-            if len(given) != len(names):
-                raise ConfigurationError(f"{self.name or 'a struct'} has {len(names)} fields, not {len(given)}")
+            if [name.replace("_", "") for name in given] != [name.lower() for name in names]:
+                raise ConfigurationError(f"{self.name or 'a struct'} has the fields {', '.join(names)}")
             return tuple(getattr(value, name) for name in given)
         if isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) == len(names):
             return tuple(value)

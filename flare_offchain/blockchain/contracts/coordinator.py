@@ -1,0 +1,269 @@
+"""The round coordinator: tasks, enrolment, rounds, rewards. One method a function of
+`contracts/interfaces/IRoundCoordinator.sol`, which says what each does and who may call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from flare_offchain.blockchain.abi import checksum
+from flare_offchain.blockchain.artifacts import load_artifact
+from flare_offchain.blockchain.connector import BlockchainConnector
+from flare_offchain.blockchain.contracts.registry import ParticipantRegistry
+from flare_offchain.blockchain.contracts.structs import (
+    EnrolmentView,
+    OutcomeView,
+    RoundView,
+    TaskRules,
+    TaskView,
+    read_struct,
+)
+from flare_offchain.blockchain.events import ChainEvent
+from flare_offchain.blockchain.outcomes import BlockStamp, TransactionOutcome
+from flare_offchain.core.errors import ConfigurationError
+from flare_offchain.core.phases import RejectReason
+from flare_offchain.core.types import ContentId
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+_MAX_PROOF_BYTES = 2**16 - 1
+
+
+class RoundCoordinator:
+    """A coordinator on a chain. Functions that change state return the transaction's outcome, views a record.
+
+    Raises: as `BlockchainConnector.submit_transaction` and `read_state`.
+    """
+
+    NAME = "RoundCoordinator"
+
+    def __init__(self, chain: BlockchainConnector, address: str) -> None:
+        self.chain = chain
+        self.contract = load_artifact(self.NAME).at(address)
+        self.address = self.contract.address
+
+    def _send(self, account: LocalAccount, function: str, *arguments: object, value: int = 0) -> TransactionOutcome:
+        return self.chain.submit_transaction(account, self.contract, function, *arguments, value=value)
+
+    def _read(self, block: BlockStamp | None, function: str, *arguments: object) -> object:
+        return self.chain.read_state(self.contract, function, *arguments, block=block)
+
+    def events(self, from_block: int, to_block: int) -> list[ChainEvent]:
+        """Return the coordinator's events in the closed range of blocks, in chain order."""
+        return self.chain.logs([self.contract], from_block, to_block)
+
+    # ------------------------------------------------------------------ tasks
+
+    def create_task(
+        self, account: LocalAccount, rules: TaskRules, spec: ContentId, genesis: ContentId, *, budget: int = 0
+    ) -> TransactionOutcome:
+        """Create a task with a first budget in wei. Its id is in the event (`created_task`)."""
+        return self._send(account, "createTask", rules, spec, genesis, value=budget)
+
+    @staticmethod
+    def created_task(outcome: TransactionOutcome) -> int:
+        """Return the id of the task that a `create_task` made. Raises as `TransactionOutcome.confirmed`."""
+        return cast(int, outcome.confirmed().event("TaskCreated").arguments["taskId"])
+
+    def fund_task(self, account: LocalAccount, task: int, amount: int) -> TransactionOutcome:
+        """Add wei to a task's budget."""
+        return self._send(account, "fundTask", task, value=amount)
+
+    def invite(self, account: LocalAccount, task: int, workers: Sequence[str]) -> TransactionOutcome:
+        """Invite workers to an invite-only task."""
+        return self._send(account, "invite", task, list(workers))
+
+    def end_task(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """End a task."""
+        return self._send(account, "endTask", task)
+
+    def withdraw_remainder(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """Pay a task's owner what no finalized round has earned."""
+        return self._send(account, "withdrawRemainder", task)
+
+    # -------------------------------------------------------------- enrolment
+
+    def enrol(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """Enrol the account."""
+        return self._send(account, "enrol", task)
+
+    def leave(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """End the account's enrolment."""
+        return self._send(account, "leave", task)
+
+    def remove_idle(self, account: LocalAccount, task: int, worker: str) -> TransactionOutcome:
+        """End the enrolment of a worker that was idle too long or is no active participant."""
+        return self._send(account, "removeIdle", task, worker)
+
+    # ----------------------------------------------------------------- rounds
+
+    def open_round(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """Open the next round."""
+        return self._send(account, "openRound", task)
+
+    def submit_update(
+        self, account: LocalAccount, task: int, round_number: int, update: ContentId, sample_count: int
+    ) -> TransactionOutcome:
+        """Commit to an update."""
+        return self._send(account, "submitUpdate", task, round_number, update.digest, update.size, sample_count)
+
+    def close_training(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """Close TRAINING."""
+        return self._send(account, "closeTraining", task)
+
+    def fix_seed(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """Store the round's seed, or fix a later seed block."""
+        return self._send(account, "fixSeed", task)
+
+    def claim_seat(
+        self, account: LocalAccount, task: int, round_number: int, member: str, proof: bytes
+    ) -> TransactionOutcome:
+        """Claim a seat for a member with its on-chain proof."""
+        return self._send(account, "claimSeat", task, round_number, member, proof)
+
+    def claim_seats(
+        self, account: LocalAccount, task: int, round_number: int, claims: Sequence[tuple[str, bytes]]
+    ) -> TransactionOutcome:
+        """Claim many seats at once: (member, on-chain proof) each. A claim that fails is skipped."""
+        packed = bytearray()
+        for member, proof in claims:
+            if len(proof) > _MAX_PROOF_BYTES:
+                raise ConfigurationError(f"the proof of {member} has {len(proof)} bytes: no proof is that long")
+            packed += bytes.fromhex(checksum(member)[2:]) + len(proof).to_bytes(2, "big") + proof
+        return self._send(account, "claimSeats", task, round_number, bytes(packed))
+
+    def close_sortition(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """Close SORTITION."""
+        return self._send(account, "closeSortition", task)
+
+    def propose(
+        self,
+        account: LocalAccount,
+        task: int,
+        round_number: int,
+        attempt: int,
+        *,
+        model: ContentId,
+        report: ContentId,
+        accepted_bitmap: bytes,
+        accepted_weight: int,
+        commitment: bytes,
+    ) -> TransactionOutcome:
+        """Propose the round's model."""
+        return self._send(
+            account,
+            "propose",
+            task,
+            round_number,
+            attempt,
+            model,
+            report,
+            accepted_bitmap,
+            accepted_weight,
+            commitment,
+        )
+
+    def vote(
+        self,
+        account: LocalAccount,
+        task: int,
+        round_number: int,
+        attempt: int,
+        *,
+        commitment: bytes = bytes(32),
+        reason: RejectReason = RejectReason.None_,
+    ) -> TransactionOutcome:
+        """Approve (a commitment and no reason) or reject (a reason and no commitment)."""
+        return self._send(account, "vote", task, round_number, attempt, commitment, int(reason))
+
+    def close_validation(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """Close VALIDATION."""
+        return self._send(account, "closeValidation", task)
+
+    def reveal(
+        self, account: LocalAccount, task: int, round_number: int, attempt: int, inner: bytes
+    ) -> TransactionOutcome:
+        """Open the proposer's commitment."""
+        return self._send(account, "reveal", task, round_number, attempt, inner)
+
+    def advance(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """Push an expired phase on."""
+        return self._send(account, "advance", task)
+
+    # ---------------------------------------------------------------- rewards
+
+    def settle(self, account: LocalAccount, task: int, worker: str) -> TransactionOutcome:
+        """Settle a worker's newest update."""
+        return self._send(account, "settle", task, worker)
+
+    def withdraw_rewards(self, account: LocalAccount, task: int) -> TransactionOutcome:
+        """Pay the account all its credit of a task."""
+        return self._send(account, "withdrawRewards", task)
+
+    # ------------------------------------------------------------------ views
+
+    def registry(self, block: BlockStamp | None = None) -> ParticipantRegistry:
+        """Return the registry that this coordinator created."""
+        return ParticipantRegistry(self.chain, cast(str, self._read(block, "registry")))
+
+    def task_count(self, block: BlockStamp | None = None) -> int:
+        """Return how many tasks there are; ids count from 1."""
+        return cast(int, self._read(block, "taskCount"))
+
+    def task(self, task: int, block: BlockStamp | None = None) -> TaskView:
+        """Return a task."""
+        return read_struct(TaskView, self._read(block, "task", task))
+
+    def current_round(self, task: int, block: BlockStamp | None = None) -> RoundView:
+        """Return a task's current round."""
+        return read_struct(RoundView, self._read(block, "currentRound", task))
+
+    def enrolment(self, task: int, worker: str, block: BlockStamp | None = None) -> EnrolmentView:
+        """Return a worker's enrolment."""
+        return read_struct(EnrolmentView, self._read(block, "enrolment", task, worker))
+
+    def outcome(self, task: int, round_number: int, block: BlockStamp | None = None) -> OutcomeView:
+        """Return how a recent round ended."""
+        return read_struct(OutcomeView, self._read(block, "outcome", task, round_number))
+
+    def longest_round(self, rules: TaskRules, block: BlockStamp | None = None) -> int:
+        """Return the seconds that the longest possible round takes under these rules."""
+        return cast(int, self._read(block, "longestRound", rules))
+
+    def vrf_alpha(self, task: int, round_number: int, seed: bytes, block: BlockStamp | None = None) -> bytes:
+        """Return the message whose VRF output decides a seat."""
+        return cast(bytes, self._read(block, "vrfAlpha", task, round_number, seed))
+
+    def proposal_digest(
+        self,
+        task: int,
+        round_number: int,
+        attempt: int,
+        *,
+        model: ContentId,
+        report: ContentId,
+        bitmap_digest: bytes,
+        accepted_weight: int,
+        block: BlockStamp | None = None,
+    ) -> bytes:
+        """Return the digest of what a proposal says."""
+        arguments = (task, round_number, attempt, model, report, bitmap_digest, accepted_weight)
+        return cast(bytes, self._read(block, "proposalDigest", *arguments))
+
+    def vote_commitment(
+        self,
+        task: int,
+        round_number: int,
+        attempt: int,
+        *,
+        proposal: bytes,
+        member: str,
+        inner: bytes,
+        block: BlockStamp | None = None,
+    ) -> bytes:
+        """Return a member's commitment to a proposal. Asking an endpoint shows it `inner`: compute it locally instead
+        (`flare_offchain.consensus.identities.vote_commitment`) while it is secret.
+        """
+        return cast(bytes, self._read(block, "voteCommitment", task, round_number, attempt, proposal, member, inner))
