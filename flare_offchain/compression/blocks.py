@@ -69,10 +69,12 @@ def choose_code(block: Int64Array) -> int:
     """Return the cheapest code of a block; the smallest index wins a tie."""
     if not block.any():
         return ZERO_CODE
-    mean = int(np.abs(block).sum()) // block.size
-    likely = max(0, mean.bit_length() - 2)
+    magnitudes = np.abs(block)
+    # The mean sees few large values among zeros, the median is not misled by outliers.
+    sizes = int(magnitudes.sum()) // block.size, int(np.partition(magnitudes, block.size // 2)[block.size // 2])
+    likely = [max(0, size.bit_length() - 2) for size in sizes]
     best: tuple[int, int] | None = None
-    for shift in range(max(0, likely - 1), min(MAX_SHIFT, likely + 1) + 1):
+    for shift in sorted({min(MAX_SHIFT, max(0, shift + step)) for shift in likely for step in (-1, 0, 1)}):
         high, _ = _split(block, shift)
         symbols = np.where(np.abs(high) <= LIMIT, high + LIMIT, ESCAPE)
         codes, costs = _costs(shift)

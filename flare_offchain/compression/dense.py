@@ -17,7 +17,7 @@ class DenseCodec(UpdateCodec):
     """Rounds every tensor to a grid of 2**23 steps up to its largest element, then entropy-codes the integers.
 
     The error is at most 2**-23 of the tensor's largest element, the rounding of float32 itself at that size. Elements
-    below 2**-48 are lost.
+    below 2**-47 are lost.
     """
 
     def plan(self, delta: Weights, schema: ModelSchema) -> UpdatePlan:

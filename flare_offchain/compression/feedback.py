@@ -99,6 +99,8 @@ class ErrorFeedback:
             }
             for part in ("residual", "accepted", "refused")
         }
+        if sum(map(len, parts.values())) != len(tensors):
+            raise MalformedObject("the codec state holds tensors that no codec writes")
         for part, found in parts.items():
             if found or (part != "residual" and context and schema.tensors):
                 schema.check(found)

@@ -197,17 +197,29 @@ def _read_outline(reader: _Reader, group: Group) -> _Outline:
 
 
 def _group_tensors(group: Group, plan: GroupPlan) -> dict[str, ExactTensor]:
-    scales = [term.scale for term in plan.terms]
-    dense = [part.scale for part in plan.dense if part.integers.any()]
-    exponent = min((scale_parts(scale)[1] for scale in scales + dense), default=0)
-    sums = group.split(_product(group, plan.terms, exponent))
-    for tensor, part in zip(group.tensors, plan.dense, strict=False):
-        if part.integers.any():
-            weight = _multiplier(part.scale, exponent)
-            if weight * int(np.abs(part.integers).max()) > MAX_MAGNITUDE * 2:
-                raise MalformedObject(f"{tensor.name!r} spans too many powers of two")
-            sums[tensor.name] = sums[tensor.name] + part.integers.reshape(tensor.shape) * weight
-    return {name: ExactTensor(values, exponent if values.any() else 0) for name, values in sums.items()}
+    common = min((scale_parts(term.scale)[1] for term in plan.terms), default=None)
+    sums = group.split(_product(group, plan.terms, common or 0))
+    parts = plan.dense or tuple(Dense(0, np.zeros(0, np.int64)) for _ in group.tensors)
+    return {
+        tensor.name: _add(tensor.name, sums[tensor.name], common, part)
+        for tensor, part in zip(group.tensors, parts, strict=True)
+    }
+
+
+def _add(name: str, product: Int64Array, common: int | None, dense: Dense) -> ExactTensor:
+    """Return product * 2**common + dense at the finer of the two exponents."""
+    if not dense.integers.any():
+        return ExactTensor(product, 0 if common is None or not product.any() else common)
+    own = scale_parts(dense.scale)[1]
+    exponent = own if common is None else min(own, common)
+    total = np.zeros_like(product)
+    scale = 1 if common is None else 1 << (common - exponent)
+    for integers, weight in ((product, scale), (dense.integers, _multiplier(dense.scale, exponent))):
+        if integers.any():
+            if weight * int(np.abs(integers).max()) > 2 * MAX_MAGNITUDE:
+                raise MalformedObject(f"{name!r} spans too many powers of two")
+            total += integers.reshape(product.shape) * weight
+    return ExactTensor(total, exponent if total.any() else 0)
 
 
 def _multiplier(scale: int, exponent: int) -> int:
