@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from eth_abi import decode
+from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
-from eth_utils import function_signature_to_4byte_selector, to_checksum_address
+from eth_utils.abi import function_signature_to_4byte_selector
+from eth_utils.address import to_checksum_address
 
 from flare_offchain.core.errors import MalformedObject
 from flare_offchain.core.types import Address
@@ -30,7 +31,7 @@ def proof_for_member(call_data: bytes, member: Address) -> bytes:
     try:
         if selector == CLAIM_SEAT:
             _, _, claimant, proof = decode(["uint256", "uint32", "address", "bytes"], arguments)
-            if to_checksum_address(claimant) == member:
+            if str(to_checksum_address(claimant)) == member:
                 return bytes(proof)
         elif selector == CLAIM_SEATS:
             _, _, claims = decode(["uint256", "uint32", "bytes"], arguments)

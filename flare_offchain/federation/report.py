@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flare_offchain.core.errors import MalformedObject
-from flare_offchain.federation.aggregation.strategy import Plan
+from flare_offchain.federation.aggregation.plan import Plan
 from flare_offchain.utils.serialization import decode_record, encode_record
 
 REPORT_VERSION = 1

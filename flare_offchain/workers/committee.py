@@ -5,7 +5,7 @@ from __future__ import annotations
 from flare_offchain.blockchain.outcomes import TransactionOutcome
 from flare_offchain.consensus.identities import bitmap_digest, inner_hash, proposal_digest, vote_commitment
 from flare_offchain.core.errors import RoundAbandoned
-from flare_offchain.core.phases import Phase, RejectReason
+from flare_offchain.core.phases import Phase
 from flare_offchain.core.records import ProposalRecord
 from flare_offchain.federation.gather import round_inputs
 from flare_offchain.federation.round import ProposalCheck, Proposed, RoundInputs, aggregate_round, check_proposal
@@ -49,11 +49,11 @@ class CommitteeRole:
             s.task_id,
             number,
             attempt,
-            model,
-            report,
-            result.accepted_bitmap,
-            result.accepted_weight,
-            commitment,
+            model=model,
+            report=report,
+            accepted_bitmap=result.accepted_bitmap,
+            accepted_weight=result.accepted_weight,
+            commitment=commitment,
         )
 
     def vote(self, s: Surroundings, view: View) -> TransactionOutcome:
@@ -61,11 +61,11 @@ class CommitteeRole:
         found = self.judge(s, view)
         number, attempt = view.round.round, view.round.attempt
         if not found.approved or found.sums_digest is None:
-            return s.coordinator.vote(s.account, s.task_id, number, attempt, bytes(32), found.reason)
+            return s.coordinator.vote(s.account, s.task_id, number, attempt, reason=found.reason)
         inner = inner_hash(attempt, found.sums_digest)
         remember_inner(s, view.round.proposal.digest, inner)
         commitment = self.commitment(s, number, attempt, view.round.proposal.digest, inner)
-        return s.coordinator.vote(s.account, s.task_id, number, attempt, commitment, RejectReason.None_)
+        return s.coordinator.vote(s.account, s.task_id, number, attempt, commitment=commitment)
 
     def judge(self, s: Surroundings, view: View) -> ProposalCheck:
         """Recompute the proposal in view."""

@@ -10,11 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flare_offchain.blockchain.contracts import EnrolmentView, RoundView, SeatView, TaskView
+from flare_offchain.blockchain.contracts import EnrolmentView, RoundView, SeatView, TaskStatus, TaskView
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.types import Address
-
-OPEN_STATUS = 1
 
 
 class Step(StrEnum):
@@ -84,7 +82,7 @@ def next_step(view: View, local: Local) -> Step | Wait:
 
 def _between(view: View, local: Local) -> Step | Wait:
     task, rules = view.task, view.task.rules
-    if task.status != OPEN_STATUS:
+    if task.status is not TaskStatus.Open:
         return Wait("the task has ended")
     if task.round >= rules.max_rounds:
         return Wait("all rounds of the task are done")

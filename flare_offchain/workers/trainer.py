@@ -56,9 +56,7 @@ class TrainerRole:
         if data is None:
             data = self._train(s, view)
         named = content_id(data)
-        outcome = s.coordinator.submit_update(
-            s.account, s.task_id, number, named.digest, named.size, self.trainer.sample_count
-        )
+        outcome = s.coordinator.submit_update(s.account, s.task_id, number, named, self.trainer.sample_count)
         if not isinstance(outcome, Confirmed):
             s.journal.remove(_entry(s, number))
         return outcome

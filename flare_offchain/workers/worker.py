@@ -132,7 +132,10 @@ class Worker:
             case Step.SUBMIT_UPDATE | Step.PUBLISH_UPDATE:
                 if self.trainer is None:
                     raise RoundAbandoned("this worker does not train")
-                outcome = self.trainer.submit(s, view) if step is Step.SUBMIT_UPDATE else self.trainer.publish(s, view)
+                if step is Step.PUBLISH_UPDATE:
+                    self.trainer.publish(s, view)
+                    return Done(step, number)
+                outcome = self.trainer.submit(s, view)
             case Step.CLAIM_SEAT:
                 outcome = s.coordinator.claim_seat(s.account, task_id, number, self.address, self._proof(view))
             case Step.PROPOSE:

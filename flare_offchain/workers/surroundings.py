@@ -1,0 +1,88 @@
+"""What a worker works with, and the history that it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator
+from flare_offchain.consensus.keys import VrfKey
+from flare_offchain.core.errors import RoundAbandoned
+from flare_offchain.core.history import HistoryFold
+from flare_offchain.core.records import RoundHistory, TaskHistory
+from flare_offchain.core.types import Address
+from flare_offchain.federation.gather import TaskObjects
+from flare_offchain.federation.update import TaskIdentity
+from flare_offchain.storage.provider import StorageProvider
+from flare_offchain.workers.journal import Journal
+from flare_offchain.workers.plan import View
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from flare_offchain.blockchain.connector import BlockchainConnector
+
+
+class History:
+    """The folded history of one task, read once and extended block by block.
+
+    Several workers in one process may share one; it only ever follows the chain.
+    """
+
+    def __init__(self, connector: BlockchainConnector, coordinator: RoundCoordinator, task_id: int, start: int) -> None:
+        self._connector, self._coordinator, self._task_id = connector, coordinator, task_id
+        self._fold, self._next = HistoryFold(), start
+
+    def refresh(self) -> TaskHistory:
+        """Read the events of the blocks since the last call, and return the history.
+
+        Raises:
+            RoundAbandoned: the chain knows no such task.
+        """
+        head = self._connector.head().number
+        if head >= self._next:
+            self._fold.extend(self._connector.logs([self._coordinator.contract], self._next, head))
+            self._next = head + 1
+        task = self._fold.tasks.get(self._task_id)
+        if task is None:
+            raise RoundAbandoned(f"task {self._task_id} is not on this chain")
+        return task
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a worker works with: the chain, the contracts, the store, its keys and its journal."""
+
+    connector: BlockchainConnector
+    coordinator: RoundCoordinator
+    registry: ParticipantRegistry
+    store: StorageProvider
+    account: LocalAccount
+    vrf_key: VrfKey
+    identity: TaskIdentity
+    history: History
+    objects: TaskObjects
+    journal: Journal
+
+    @property
+    def address(self) -> Address:
+        """The worker's account."""
+        return Address(self.account.address)
+
+    @property
+    def task_id(self) -> int:
+        """The task it works on."""
+        return self.identity.task_id
+
+
+def round_history(surroundings: Surroundings, view: View) -> tuple[TaskHistory, RoundHistory]:
+    """Return the histories of the task and of the round in view.
+
+    Raises:
+        RoundAbandoned: the events of the round are not there.
+    """
+    task = surroundings.history.refresh()
+    history = task.rounds.get(view.round.round)
+    if history is None:
+        raise RoundAbandoned(f"the chain has no events of round {view.round.round}")
+    return task, history
