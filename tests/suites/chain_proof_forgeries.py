@@ -84,6 +84,8 @@ def mutated(proof: ChainProof) -> Iterator[tuple[str, bytes]]:
         "slope zero": {"slope": 0},
         "slope through t and s": {"slope": (proof.t.y - s.y) * pow(proof.t.x - s.x, -1, P) % P},
         "roots swapped": {"roots": proof.roots[::-1]},
+        "last root dropped": {"roots": proof.roots[:-1]},
+        "one root too many": {"roots": (*proof.roots, 1)},
         "root zero": {"roots": (0, *proof.roots[1:])},
         "root + 1": {"roots": (*proof.roots[:-1], proof.roots[-1] + 1)},
     }

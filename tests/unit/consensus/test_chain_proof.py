@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flare_offchain.consensus import vrf
+from flare_offchain.consensus import chain_proof, vrf
 from flare_offchain.consensus.chain_proof import (
     HEAD_BYTES,
     MAX_PROOF_BYTES,
@@ -81,6 +81,12 @@ def test_anyone_adds_the_witnesses():
             with_witnesses(KEY.public_x, ALPHA, bytes(changed))
     with pytest.raises(InvalidProof):
         with_witnesses(KEY.public_x, ALPHA + b"\x00", pi)
+
+
+def test_a_proof_whose_counter_does_not_fit_has_no_on_chain_form(monkeypatch):
+    monkeypatch.setattr(chain_proof, "MAX_COUNTER", 1)
+    with pytest.raises(InvalidProof, match="no on-chain form"):
+        with_witnesses(KEY.public_x, ALPHA, KEY.prove(ALPHA))
 
 
 def test_many_proofs_in_order():
