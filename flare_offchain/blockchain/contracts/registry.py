@@ -1,4 +1,4 @@
-"""The participant registry: bonds and VRF keys. One method a function of `contracts/interfaces/IParticipantRegistry.sol`."""
+"""The participant registry: bonds and VRF keys. One method a function of `IParticipantRegistry.sol`."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def read_struct(kind: type[Record], value: object) -> Record:
 
     Raises: WrongChain: its fields are not the record's: the contract is of another version.
     """
-    names = _fields(kind)
+    names = _fields(cast(Any, kind))
     if not isinstance(value, Mapping) or set(value) != {solidity for _, solidity, _ in names}:
         raise WrongChain(
             f"the contract's {kind.__name__} does not have the fields of this release: check the deployment"
@@ -172,9 +172,9 @@ def read_struct(kind: type[Record], value: object) -> Record:
 
 
 @lru_cache(maxsize=64)
-def _fields(kind: type) -> tuple[tuple[str, str, Any], ...]:
+def _fields(kind: Any) -> tuple[tuple[str, str, Any], ...]:
     hints = get_type_hints(kind)
-    return tuple((item.name, camel(item.name), hints[item.name]) for item in fields(cast(Any, kind)))
+    return tuple((item.name, camel(item.name), hints[item.name]) for item in fields(kind))
 
 
 def _convert(hint: Any, value: Any) -> object:

@@ -1,0 +1,225 @@
+"""Deploying Flare's contracts, the record of it, and the proof that what is on chain is what was compiled.
+
+A deployment is kept as `<folder>/<chain id>/<Contract>.json`. Reading one back checks the code on chain twice: against
+the hash that was recorded, and, with the immutable values masked, against the artifact of this release.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eth_utils.crypto import keccak
+
+from flare_offchain.blockchain.abi import checksum
+from flare_offchain.blockchain.artifacts import ContractArtifact, load_artifact
+from flare_offchain.blockchain.connector import BlockchainConnector
+from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator
+from flare_offchain.blockchain.outcomes import Receipt
+from flare_offchain.core.errors import ConfigurationError, StorageUnavailable, WrongChain
+from flare_offchain.core.types import Address
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+MAX_RECORD_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A contract on a chain, and all that is needed to check it later.
+
+    `transaction`, `block_hash`, `abi_hash` and `code_hash` are hex with 0x. `code_hash` is keccak256 of the code on
+    chain. `arguments` are the constructor's, as text; none for a contract that another one created. `libraries` are
+    the addresses linked in.
+    """
+
+    contract: str
+    chain_id: int
+    address: Address
+    transaction: str
+    block: int
+    block_hash: str
+    abi_hash: str
+    code_hash: str
+    compiler: str
+    arguments: tuple[str, ...]
+    libraries: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """Return the record's text."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+    @classmethod
+    def of_json(cls, text: str | bytes) -> Deployment:
+        """Read a record. Raises `ValueError` where it is none."""
+        value = json.loads(text)
+        if not isinstance(value, dict) or set(value) != set(cls.__dataclass_fields__):
+            raise ValueError("it does not have the fields of a deployment")
+        texts = ("contract", "transaction", "block_hash", "abi_hash", "code_hash", "compiler", "address")
+        if any(not isinstance(value[name], str) for name in texts) or not isinstance(value["libraries"], dict):
+            raise ValueError("a field is of the wrong type")
+        if type(value["chain_id"]) is not int or type(value["block"]) is not int:
+            raise ValueError("chain_id and block are integers")
+        value["address"] = checksum(value["address"])
+        value["arguments"] = tuple(str(argument) for argument in value["arguments"])
+        return cls(**value)
+
+
+@dataclass(frozen=True, slots=True)
+class FlareDeployment:
+    """A coordinator with the registry that it created, and the records of both."""
+
+    coordinator: RoundCoordinator
+    registry: ParticipantRegistry
+    records: tuple[Deployment, ...]
+
+
+def deploy_flare(
+    chain: BlockchainConnector, account: LocalAccount, *, minimum_bond: int, unbonding_delay: int
+) -> FlareDeployment:
+    """Deploy a coordinator, which creates its registry, and the libraries that it is linked to.
+
+    Args:
+        minimum_bond: wei that every participant has to bond.
+        unbonding_delay: seconds between an exit request and the withdrawal; longer than any round a task may have.
+
+    Raises: as `BlockchainConnector.deploy`; WrongChain: the code on chain is not what was deployed.
+    """
+    artifact = load_artifact(RoundCoordinator.NAME)
+    libraries: dict[str, Address] = {}
+    records: list[Deployment] = []
+    for name in _link_order(artifact):
+        library = load_artifact(name)
+        deployed = chain.deploy(account, library, libraries=libraries)
+        libraries[name] = deployed.contract.address
+        records.append(_record(chain, library, deployed.contract.address, deployed.receipt, (), libraries))
+    arguments = (minimum_bond, unbonding_delay)
+    made = chain.deploy(account, artifact, *arguments, libraries=libraries)
+    coordinator = RoundCoordinator(chain, made.contract.address)
+    registry = coordinator.registry()
+    registry_artifact = load_artifact(ParticipantRegistry.NAME)
+    records.append(_record(chain, artifact, coordinator.address, made.receipt, arguments, libraries))
+    records.append(_record(chain, registry_artifact, registry.address, made.receipt, (), libraries))
+    for record in records:
+        verify_deployment(chain, record)
+    return FlareDeployment(coordinator, registry, tuple(records))
+
+
+def _link_order(artifact: ContractArtifact) -> list[str]:
+    """Return the libraries of a contract, each after those that it needs itself."""
+    order: list[str] = []
+    for name in sorted({*artifact.creation.links, *artifact.runtime.links}):
+        order += [inner for inner in _link_order(load_artifact(name)) if inner not in order]
+        if name not in order:
+            order.append(name)
+    return order
+
+
+def _record(
+    chain: BlockchainConnector,
+    artifact: ContractArtifact,
+    address: Address,
+    receipt: Receipt,
+    arguments: Sequence[object],
+    libraries: Mapping[str, str],
+) -> Deployment:
+    return Deployment(
+        contract=artifact.name,
+        chain_id=chain.chain_id,
+        address=address,
+        transaction="0x" + receipt.transaction_hash.hex(),
+        block=receipt.block.number,
+        block_hash="0x" + receipt.block.hash.hex(),
+        abi_hash=artifact.abi_hash,
+        code_hash="0x" + keccak(chain.code(address)).hex(),
+        compiler=artifact.compiler,
+        arguments=tuple(str(argument) for argument in arguments),
+        libraries={name: libraries[name] for name in sorted(artifact.runtime.links)},
+    )
+
+
+def verify_deployment(chain: BlockchainConnector, record: Deployment) -> None:
+    """Check a contract on chain against its record and against this release's artifact.
+
+    Raises: WrongChain: another chain, no code, or other code; ChainUnavailable.
+    """
+    where = f"{record.contract} at {record.address} on chain {record.chain_id}"
+    if chain.chain_id != record.chain_id:
+        raise WrongChain(f"{where} is deployed on another chain than {chain.chain_id}: set --rpc")
+    artifact = load_artifact(record.contract)
+    if artifact.abi_hash != record.abi_hash:
+        raise WrongChain(f"{where} was deployed by a release with another interface: use that release, or deploy anew")
+    code = chain.code(record.address)
+    if not code:
+        raise WrongChain(f"there is no code for {where}: was the test chain started anew? Deploy again")
+    if "0x" + keccak(code).hex() != record.code_hash:
+        raise WrongChain(f"the code of {where} is not what was deployed")
+    libraries = {name: checksum(address) for name, address in record.libraries.items()}
+    expected, actual = artifact.runtime.masked(code, libraries)
+    if expected != actual:
+        raise WrongChain(f"the code of {where} is not what this release compiles to: use the release that deployed it")
+
+
+def write_deployment(folder: Path, records: Sequence[Deployment], *, replace: bool = False) -> list[Path]:
+    """Write records to `<folder>/<chain id>/<Contract>.json`.
+
+    Raises: ConfigurationError: there is a record of another deployment, and `replace` is not set; StorageUnavailable.
+    """
+    paths = [folder / str(record.chain_id) / f"{record.contract}.json" for record in records]
+    for path, record in zip(paths, records, strict=True):
+        if path.exists() and not replace and _read(path) != record:
+            raise ConfigurationError(f"{path} records another deployment: move it away, or replace it explicitly")
+    for path, record in zip(paths, records, strict=True):
+        temporary = path.with_suffix(".new")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(record.to_json())
+            temporary.replace(path)
+        except OSError as error:
+            raise StorageUnavailable(f"cannot write the deployment record {path}: {error.strerror}") from error
+    return paths
+
+
+def read_deployment(folder: Path, chain_id: int, contract: str) -> Deployment:
+    """Read a record. Raises `ConfigurationError` where there is none, or it is malformed."""
+    record = _read(folder / str(chain_id) / f"{contract}.json")
+    if record.chain_id != chain_id or record.contract != contract:
+        raise ConfigurationError(f"the deployment record of {contract} on chain {chain_id} is of something else")
+    return record
+
+
+def open_deployment(chain: BlockchainConnector, folder: Path) -> FlareDeployment:
+    """Read the records of a chain, check all code, and return the contracts.
+
+    Raises: ConfigurationError: no records; WrongChain: the chain does not hold what they say.
+    """
+    names = [RoundCoordinator.NAME, ParticipantRegistry.NAME]
+    records = [read_deployment(folder, chain.chain_id, name) for name in names]
+    records = [read_deployment(folder, chain.chain_id, name) for name in sorted(records[0].libraries)] + records
+    for record in records:
+        verify_deployment(chain, record)
+    coordinator = RoundCoordinator(chain, records[-2].address)
+    registry = coordinator.registry()
+    if registry.address != records[-1].address or registry.coordinator() != coordinator.address:
+        raise WrongChain("the recorded registry is not the coordinator's: the records are of different deployments")
+    return FlareDeployment(coordinator, registry, tuple(records))
+
+
+def _read(path: Path) -> Deployment:
+    try:
+        with path.open("rb") as file:
+            data: Any = file.read(MAX_RECORD_BYTES + 1)
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"there is no deployment record {path}: deploy first (`flare deploy`)") from error
+    except OSError as error:
+        raise StorageUnavailable(f"cannot read the deployment record {path}: {error.strerror}") from error
+    try:
+        if len(data) > MAX_RECORD_BYTES:
+            raise ValueError("it is too large")
+        return Deployment.of_json(data)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConfigurationError(f"{path} is not a deployment record: {error}") from error
