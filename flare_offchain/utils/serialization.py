@@ -109,9 +109,7 @@ def read_safetensors(
         start += entry.size
         _check_values(entry, view, require_finite)
         # `frombuffer` is read-only and may be unaligned; the copy is neither and is in native byte order.
-        tensors[entry.name] = view.reshape(entry.shape).astype(
-            view.dtype.newbyteorder("="), order="C", copy=True
-        )
+        tensors[entry.name] = view.reshape(entry.shape).astype(view.dtype.newbyteorder("="), order="C", copy=True)
     return tensors
 
 
@@ -165,9 +163,7 @@ def _check_name(name: object) -> None:
 def _dtype_name(name: str, array: NDArray[Any]) -> str:
     dtype = _DTYPE_NAMES.get(array.dtype.newbyteorder("<"))
     if dtype is None:
-        raise MalformedObject(
-            f"tensor {name!r} is {array.dtype}; use one of {sorted(map(str, _DTYPE_NAMES))}"
-        )
+        raise MalformedObject(f"tensor {name!r} is {array.dtype}; use one of {sorted(map(str, _DTYPE_NAMES))}")
     return dtype
 
 
@@ -186,9 +182,7 @@ def _header(entries: list[_Entry]) -> bytes:
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     if len(text) > MAX_HEADER_BYTES:
-        raise MalformedObject(
-            f"the header of a tensor file has at most {MAX_HEADER_BYTES} bytes, not {len(text)}"
-        )
+        raise MalformedObject(f"the header of a tensor file has at most {MAX_HEADER_BYTES} bytes, not {len(text)}")
     return len(text).to_bytes(8, "little") + text
 
 
@@ -229,9 +223,7 @@ def _read_entry(pair: object) -> _Entry:
 
 def _check_expected(entries: list[_Entry], expected: ModelSchema) -> None:
     if [(e.name, e.dtype, e.shape) for e in entries] != [(t.name, "F32", t.shape) for t in expected.tensors]:
-        raise MalformedObject(
-            "the file's tensors do not have the names, shapes and dtype of the task's model"
-        )
+        raise MalformedObject("the file's tensors do not have the names, shapes and dtype of the task's model")
 
 
 def _check_values(entry: _Entry, view: NDArray[Any], require_finite: bool) -> None:
