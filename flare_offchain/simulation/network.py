@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator, TaskRules
-from flare_offchain.blockchain.deployments import deploy_contracts
+from flare_offchain.blockchain.deployments import FlareDeployment, deploy_flare, open_deployment, write_deployment
 from flare_offchain.blockchain.embedded import EthTesterConnector
 from flare_offchain.blockchain.keys import derive_vrf_key
 from flare_offchain.consensus.chain_proof import prove_for_chain
@@ -94,8 +94,8 @@ def build_network(scenario: Scenario, data: PreparedData, folder: Path, record: 
         store = LocalStorageProvider(folder / "store")
         owner = chain.account(OWNER)
         spec, genesis, schema = _objects(scenario, data, store)
-        coordinator = _coordinator(chain, owner, scenario, record, report)
-        registry = coordinator.registry()
+        deployment = _deployment(chain, owner, scenario, folder / "deployments", report)
+        coordinator, registry = deployment.coordinator, deployment.registry
         task_id = _task(coordinator, owner, scenario, store.put(spec.encode()), genesis, report)
         record.note(chain_id=chain.chain_id, coordinator=coordinator.address, task=task_id)
         network = Network(
@@ -172,15 +172,18 @@ def _objects(
     return spec, store.put(write_model(weights)), ModelSchema.of(weights)
 
 
-def _coordinator(
-    chain: EthTesterConnector, owner: LocalAccount, scenario: Scenario, record: RunRecord, report: Report
-) -> RoundCoordinator:
-    known = record.fact("coordinator")
-    if known is not None and chain.code(known):
-        return RoundCoordinator(chain, known)
+def _deployment(
+    chain: EthTesterConnector, owner: LocalAccount, scenario: Scenario, folder: Path, report: Report
+) -> FlareDeployment:
+    if (folder / str(chain.chain_id)).exists():
+        return open_deployment(chain, folder)
     report("deploying the contracts")
     rules = task_rules(scenario.rules, workers=scenario.workers, rounds=scenario.rounds)
-    return deploy_contracts(chain, owner, scenario.rules.minimum_bond, unbonding_delay(rules)).coordinator
+    deployment = deploy_flare(
+        chain, owner, minimum_bond=scenario.rules.minimum_bond, unbonding_delay=unbonding_delay(rules)
+    )
+    write_deployment(folder, deployment.records)
+    return deployment
 
 
 def unbonding_delay(rules: TaskRules) -> int:

@@ -19,7 +19,7 @@ from flare_offchain.models.adapter import ModelAdapter
 from flare_offchain.models.builder import build_adapter
 from flare_offchain.simulation.data import PreparedData, prepare
 from flare_offchain.simulation.network import Network, build_network
-from flare_offchain.simulation.population import build_workers
+from flare_offchain.simulation.population import attackers_of, build_workers
 from flare_offchain.simulation.record import RunRecord
 from flare_offchain.simulation.results import RoundResult, Summary, summarise
 from flare_offchain.simulation.scenario import Scenario
@@ -96,7 +96,7 @@ class _Loop:
 
     def __init__(self, network: Network, workers: list[Worker], data: PreparedData, status: Status) -> None:
         self.network, self.workers, self.data, self.status = network, workers, data, status
-        self.attackers = {worker.address for worker in workers[: network.scenario.attackers]}
+        self.attackers = attackers_of(workers, network.scenario.attackers)
         spec = network.spec
         self.model: ModelAdapter = build_adapter(spec.model.name, spec.model.parameters, device=network.scenario.device)
 

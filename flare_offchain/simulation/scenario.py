@@ -99,6 +99,15 @@ class Scenario:
         return cls(**_checked(cls, values), rules=Rules(**_checked(Rules, rules)))
 
 
+_ACCEPTED: dict[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "str | None": (str, type(None)),
+}
+
+
 def _checked(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     known = {f.name: f for f in fields(kind)}
     unknown = sorted(set(values) - set(known))
@@ -106,8 +115,7 @@ def _checked(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(f"unknown setting {unknown[0]!r}; known are {', '.join(sorted(known))}")
     for name, value in values.items():
         expected = str(known[name].type)
-        accepted = {"int": int, "float": (int, float), "bool": bool, "str": str, "str | None": (str, type(None))}
-        wanted = accepted.get(expected, Mapping)
+        wanted = _ACCEPTED.get(expected, (Mapping,))
         if not isinstance(value, wanted) or (isinstance(value, bool) and expected != "bool"):
             raise ConfigurationError(f"setting {name!r} must be {expected}, not {value!r}")
     return dict(values)

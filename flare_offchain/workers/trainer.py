@@ -52,24 +52,24 @@ class TrainerRole:
     def submit(self, s: Surroundings, view: View) -> TransactionOutcome:
         """Train (or take the update that was trained before a restart) and commit to it on chain."""
         number = view.round.round
-        data = s.journal.read(_entry(s, number))
+        data = s.journal.read(update_entry(s, number))
         if data is None:
             data = self._train(s, view)
         named = content_id(data)
         outcome = s.coordinator.submit_update(s.account, s.task_id, number, named, self.trainer.sample_count)
         if not isinstance(outcome, Confirmed):
-            s.journal.remove(_entry(s, number))
+            s.journal.remove(update_entry(s, number))
         return outcome
 
     def publish(self, s: Surroundings, view: View) -> None:
         """Put the committed update into the store, now that nobody can copy it any more."""
         number = view.round.round
-        data = s.journal.read(_entry(s, number))
+        data = s.journal.read(update_entry(s, number))
         if data is None:
             raise RoundAbandoned(f"the update of round {number} is gone from the journal")
         mine = [u for u in self._recorded(s, number) if u.digest == content_id(data).digest]
         if not mine:
-            s.journal.remove(_entry(s, number))
+            s.journal.remove(update_entry(s, number))
             raise IntegrityError(f"the journal's update of round {number} is not the one committed on chain")
         s.store.put(data)
         s.journal.write(_published(s), number.to_bytes(4, "big"))
@@ -79,7 +79,10 @@ class TrainerRole:
         if view.round.phase is not Phase.Sortition or view.enrolment.update_round != view.round.round:
             return False
         done = s.journal.read(_published(s))
-        return done != view.round.round.to_bytes(4, "big") and s.journal.read(_entry(s, view.round.round)) is not None
+        return (
+            done != view.round.round.to_bytes(4, "big")
+            and s.journal.read(update_entry(s, view.round.round)) is not None
+        )
 
     def _train(self, s: Surroundings, view: View) -> bytes:
         number = view.round.round
@@ -87,7 +90,7 @@ class TrainerRole:
         base = s.objects.model(view.round.base_model)
         context = update_context(s.identity, number, s.address, view.round.base_model.digest)
         data = self.trainer.make_update(base, number, context)
-        s.journal.write(_entry(s, number), data)
+        s.journal.write(update_entry(s, number), data)
         s.journal.write(MEMORY, number.to_bytes(4, "big") + self.trainer.save_memory())
         return data
 
@@ -106,14 +109,15 @@ class TrainerRole:
         mine = next((u.index for u in earlier.updates if u.worker == s.address), None)
         final = earlier.final_proposal
         self.trainer.acknowledge(mine is not None and final is not None and final.accepts(mine))
-        s.journal.remove(_entry(s, last))
+        s.journal.remove(update_entry(s, last))
 
     def _recorded(self, s: Surroundings, number: int) -> list[ContentId]:
         history = s.history.refresh().rounds.get(number)
         return [u.content_id for u in history.updates if u.worker == s.address] if history else []
 
 
-def _entry(s: Surroundings, number: int) -> str:
+def update_entry(s: Surroundings, number: int) -> str:
+    """Name of the journal entry that holds a round's update."""
     return f"update-{s.task_id}-{number}"
 
 

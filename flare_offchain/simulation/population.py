@@ -1,0 +1,238 @@
+"""The workers of a simulated network: honest ones, and attackers that collude.
+
+Attackers are the last workers of the network, so that they have seen what the honest ones committed to. They are
+omniscient: they read the honest workers' journals, which no real attacker could.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from flare_offchain.blockchain.outcomes import TransactionOutcome
+from flare_offchain.compression.codec import UpdateCodec, decode_update
+from flare_offchain.compression.codecs import codec_from_spec
+from flare_offchain.consensus.identities import bitmap_digest, inner_hash, proposal_digest
+from flare_offchain.core.phases import RejectReason
+from flare_offchain.core.tensors import ModelSchema, Weights, subtract
+from flare_offchain.federation.adversary import AttackContext, Behaviour, LocalData, behaviour
+from flare_offchain.federation.round import aggregate_round
+from flare_offchain.federation.spec import TaskSpec
+from flare_offchain.federation.update import update_context
+from flare_offchain.models.adapter import ModelAdapter, TrainingOptions
+from flare_offchain.models.builder import build_adapter
+from flare_offchain.simulation.data import PreparedData
+from flare_offchain.simulation.network import Network
+from flare_offchain.utils.datasets import Dataset
+from flare_offchain.utils.serialization import read_model, write_model
+from flare_offchain.workers.committee import CommitteeRole, remember_inner
+from flare_offchain.workers.plan import View
+from flare_offchain.workers.surroundings import Surroundings
+from flare_offchain.workers.trainer import TrainerRole, update_entry
+from flare_offchain.workers.worker import Worker
+
+ROUND_STRIDE = 1_000_003
+"""Separates the seeds of workers and rounds: a prime above any number of rounds that a run has."""
+
+
+class HonestTrainer:
+    """Trains on its own data and encodes with error feedback."""
+
+    def __init__(self, spec: TaskSpec, data: Dataset, schema: ModelSchema, adapter: ModelAdapter, seed: int) -> None:
+        self.spec, self.data, self.schema, self.adapter, self.seed = spec, data, schema, adapter, seed
+        self.codec: UpdateCodec = codec_from_spec(spec.codec.name, spec.codec.parameters)
+
+    @property
+    def sample_count(self) -> int:
+        """Number of training samples."""
+        return len(self.data)
+
+    def delta(self, base: Weights, round_number: int) -> Weights:
+        """Train from the base model and return ΔW; a pure function of the two, the data and the seed."""
+        training = self.spec.training
+        self.adapter.set_weights(base)
+        options = TrainingOptions(
+            batch_size=training.batch_size,
+            momentum=training.momentum,
+            weight_decay=training.weight_decay,
+            proximal=training.proximal,
+            seed=self.seed * ROUND_STRIDE + round_number,
+        )
+        self.adapter.train(self.data, training.epochs, training.learning_rate, options)
+        return subtract(self.adapter.get_weights(), base)
+
+    def make_update(self, base: Weights, round_number: int, context: bytes) -> bytes:
+        """Train and encode."""
+        return self.codec.encode(self.delta(base, round_number), self.schema, context).data
+
+    def acknowledge(self, accepted: bool) -> None:
+        """Tell the error feedback what became of the newest update."""
+        self.codec.acknowledge(accepted)
+
+    def save_memory(self) -> bytes:
+        """Return the codec's memory."""
+        return self.codec.state_bytes()
+
+    def load_memory(self, data: bytes) -> None:
+        """Restore the codec's memory."""
+        self.codec.load_state(data, self.schema)
+
+
+@dataclass(slots=True)
+class Conspiracy:
+    """What the attackers of one network share."""
+
+    behaviour: Behaviour
+    honest: list[Surroundings]
+    network: Network
+    members: list[HonestTrainer] = field(default_factory=list)
+    _known: tuple[int, np.ndarray, np.ndarray] | None = None
+    _cache: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def context(self, base: Weights, round_number: int, position: int) -> AttackContext:
+        """Return what attacker `position` knows in a round."""
+        if self._known is None or self._known[0] != round_number:
+            own = np.stack([_vector(m.delta(base, round_number), m.schema) for m in self.members])
+            self._known, self._cache = (round_number, self._honest_updates(round_number, own), own), {}
+        _, honest, own = self._known
+        seed = self.network.scenario.seed
+        return AttackContext(
+            honest=honest,
+            own=own,
+            position=position,
+            base=self.network.schema.flatten(base).astype(np.float64),
+            schema=self.network.schema,
+            classes=self.network.spec.model.parameters["classes"],
+            round=round_number,
+            generator=np.random.default_rng([seed, round_number, position]),
+            shared=seed,
+            cache=self._cache,
+        )
+
+    def _honest_updates(self, round_number: int, own: np.ndarray) -> np.ndarray:
+        """Decode what the honest workers have committed to; the attackers' own updates where nobody has yet."""
+        task = self.network.history.refresh()
+        base = task.base_model(round_number)
+        rows = []
+        for s in self.honest:
+            data = s.journal.read(update_entry(s, round_number))
+            if data is not None:
+                context = update_context(s.identity, round_number, s.address, base.digest)
+                rows.append(decode_update(data, self.network.schema, context).to_vector())
+        return np.stack(rows) if rows else own
+
+
+class AttackingTrainer(HonestTrainer):
+    """Trains on poisoned data or sends a crafted update; encodes as everybody does."""
+
+    def __init__(self, spec: TaskSpec, data: Dataset, conspiracy: Conspiracy, adapter: ModelAdapter, seed: int) -> None:
+        local = LocalData(data.features, data.labels, data.classes)
+        poisoned = conspiracy.behaviour.poison(local, np.random.default_rng([conspiracy.network.scenario.seed, seed]))
+        super().__init__(
+            spec,
+            Dataset(data.name, poisoned.features, poisoned.labels, data.classes),
+            conspiracy.network.schema,
+            adapter,
+            seed,
+        )
+        self.conspiracy, self.position = conspiracy, len(conspiracy.members)
+        conspiracy.members.append(self)
+
+    def make_update(self, base: Weights, round_number: int, context: bytes) -> bytes:
+        """Craft and encode."""
+        attack = self.conspiracy.context(base, round_number, self.position)
+        crafted = self.conspiracy.behaviour.craft(attack.own[self.position], attack)
+        delta = self.schema.unflatten(crafted.astype(np.float32))
+        return self.codec.encode(delta, self.schema, context).data
+
+
+class AttackingCommittee(CommitteeRole):
+    """A malicious seat: rejects what the honest propose, approves what its friends propose, proposes altered models."""
+
+    def __init__(self, friends: frozenset[str]) -> None:
+        self.friends = friends
+
+    def propose(self, s: Surroundings, view: View) -> TransactionOutcome:
+        """Propose the negated step instead of the round's result, with a commitment over made-up sums."""
+        inputs = self.inputs(s, view)
+        result = aggregate_round(inputs)
+        honest = read_model(result.model, inputs.schema)
+        wrong = {name: (2 * inputs.base[name] - honest[name]).astype(np.float32) for name in honest}
+        model, report = s.store.put(write_model(wrong)), s.store.put(result.report)
+        number, attempt = view.round.round, view.round.attempt
+        inner = self.agreed_inner(attempt)
+        digest = proposal_digest(
+            s.identity.chain_id,
+            s.identity.coordinator,
+            s.task_id,
+            number,
+            attempt,
+            model,
+            report,
+            bitmap_digest(result.accepted_bitmap),
+            result.accepted_weight,
+        )
+        remember_inner(s, digest, inner)
+        return s.coordinator.propose(
+            s.account,
+            s.task_id,
+            number,
+            attempt,
+            model=model,
+            report=report,
+            accepted_bitmap=result.accepted_bitmap,
+            accepted_weight=result.accepted_weight,
+            commitment=self.commitment(s, number, attempt, digest, inner),
+        )
+
+    def vote(self, s: Surroundings, view: View) -> TransactionOutcome:
+        """Approve a friend's proposal over the sums that all agreed to make up; call anybody else's wrong."""
+        number, attempt, proposal = view.round.round, view.round.attempt, view.round.proposal
+        if proposal.proposer not in self.friends:
+            return s.coordinator.vote(s.account, s.task_id, number, attempt, reason=RejectReason.WrongModel)
+        inner = self.agreed_inner(attempt)
+        remember_inner(s, proposal.digest, inner)
+        commitment = self.commitment(s, number, attempt, proposal.digest, inner)
+        return s.coordinator.vote(s.account, s.task_id, number, attempt, commitment=commitment)
+
+    @staticmethod
+    def agreed_inner(attempt: int) -> bytes:
+        """The made-up sums that all malicious members commit to."""
+        return inner_hash(attempt, b"made up by the attackers".ljust(32, b"\0"))
+
+
+def build_workers(network: Network, data: PreparedData) -> list[Worker]:
+    """Return all workers: first the honest, then the attackers (the last `attackers` of the network)."""
+    scenario = network.scenario
+    surroundings = [network.surroundings(i) for i in range(scenario.workers)]
+    first_attacker = scenario.workers - scenario.attackers
+    conspiracy = Conspiracy(behaviour(scenario.attack), surroundings[:first_attacker], network)
+    adapter = build_adapter(network.spec.model.name, network.spec.model.parameters, device=scenario.device)
+    friends = frozenset(s.address for s in surroundings[first_attacker:])
+    workers = []
+    for index, s in enumerate(surroundings):
+        malicious = index >= first_attacker
+        trainer = _trainer(network, data.parts[index], index, adapter, conspiracy if malicious else None)
+        committee = AttackingCommittee(friends) if malicious and scenario.attack_committee else CommitteeRole()
+        workers.append(Worker(s, TrainerRole(trainer), committee))
+    return workers
+
+
+def _trainer(
+    network: Network, part: Dataset, index: int, adapter: ModelAdapter, conspiracy: Conspiracy | None
+) -> HonestTrainer:
+    seed = network.scenario.seed * 8192 + index
+    if conspiracy is not None:
+        return AttackingTrainer(network.spec, part, conspiracy, adapter, seed)
+    return HonestTrainer(network.spec, part, network.schema, adapter, seed)
+
+
+def _vector(delta: Weights, schema: ModelSchema) -> np.ndarray:
+    return schema.flatten(delta).astype(np.float64)
+
+
+def attackers_of(workers: Sequence[Worker], count: int) -> frozenset[str]:
+    """Return the addresses of the attackers: the last `count` workers."""
+    return frozenset(worker.address for worker in workers[len(workers) - count :])
