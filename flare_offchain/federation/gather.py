@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flare_offchain.compression.codec import max_update_bytes
 from flare_offchain.core.errors import (
     FlareError,
     IntegrityError,
@@ -16,7 +17,7 @@ from flare_offchain.core.errors import (
     StorageUnavailable,
 )
 from flare_offchain.core.records import RoundHistory, TaskHistory, UpdateRecord
-from flare_offchain.core.tensors import Weights
+from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.core.types import ContentId
 from flare_offchain.federation.round import ProbePool, RoundInputs
 from flare_offchain.federation.spec import TaskSpec
@@ -54,9 +55,14 @@ class TaskObjects:
             self._model = content_id, read_model(self.store.get(content_id))
         return self._model[1]
 
-    def fetch_updates(self, updates: list[UpdateRecord]) -> Mapping[int, bytes | None]:
-        """Fetch the objects of a round's updates; None where the store does not have one that verifies."""
-        return {update.index: self.fetch(update.content_id) for update in updates}
+    def fetch_updates(self, updates: list[UpdateRecord], schema: ModelSchema) -> Mapping[int, bytes | None]:
+        """Fetch the objects of a round's updates.
+
+        None where the store does not have one that verifies, or where it is larger than any update of the model: its
+        size is on chain, so everybody leaves it out without reading it.
+        """
+        limit = max_update_bytes(schema)
+        return {u.index: self.fetch(u.content_id) if u.content_id.size <= limit else None for u in updates}
 
     def fetch(self, content_id: ContentId) -> bytes | None:
         """Return an object, or None where the store does not have it whole and unaltered."""
@@ -95,6 +101,6 @@ def round_inputs(
         seed=round_history.seed.seed,
         updates=tuple(round_history.updates),
         sample_cap=int(task.rules["sampleCap"]),
-        objects=objects.fetch_updates(round_history.updates),
+        objects=objects.fetch_updates(round_history.updates, ModelSchema.of(base)),
         pool=pool,
     )
