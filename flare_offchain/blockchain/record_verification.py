@@ -291,7 +291,7 @@ class _Verification:
             self._add(number, "logs", "the logs and receipts do not hash to receipts_root", log_index=index)
         previous = self._records.get(number - 1)
         if previous is not None and _true_parent(record) not in {previous.hash, keccak(previous.header)}:
-            self._add(number, "parent_hash", f"it does not follow from block {number - 1}")
+            self._add(number, "parent_hash", f"it does not follow from block {number - 1}: one was altered")
         if refused and len(self._findings) == before:
             detail = "its parts agree with one another, but its transactions do not make it"
             index = 0 if len(record.transactions) == 1 else None

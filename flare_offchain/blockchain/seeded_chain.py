@@ -147,6 +147,10 @@ class SeededChain(MiningChain):
         vm.pending = vm.get_header().block_number == self.header.block_number
         return vm
 
+    def get_transaction_builder(self) -> Any:
+        """Return py-evm's builder of transactions; eth-tester asks the chain for it."""
+        return self.get_vm().get_transaction_builder()
+
     def make_block(self, transactions: Sequence[SignedTransactionAPI], refuse: bool) -> SealedBlock:
         """Make the coming block of exactly these transactions.
 
