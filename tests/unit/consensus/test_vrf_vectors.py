@@ -1,8 +1,5 @@
 """Published vectors: RFC 9381 B.1 for P-256, the community vectors for secp256k1, and draft-05's, which must fail."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from flare_offchain.consensus import vrf
@@ -10,33 +7,15 @@ from flare_offchain.consensus.curve import SECP256K1
 from flare_offchain.consensus.keys import VrfKey
 from flare_offchain.consensus.vrf import P256_TAI, SECP256K1_TAI, SECP256K1_TAI_REFERENCE
 from flare_offchain.core.errors import InvalidProof
+from tests.suites.vrf_vectors import DRAFT05_VECTORS, P256_VECTORS, SECP256K1_VECTORS
 
 pytestmark = pytest.mark.unit
 
-VECTORS = Path(__file__).parents[2] / "vectors"
-
-
-def load(name):
-    """Return a file's vectors with hex text as bytes."""
-    vectors = json.loads((VECTORS / name).read_text())["vectors"]
-    return [
-        {key: value if key in ("example", "ctr") else bytes.fromhex(value) for key, value in vector.items()}
-        for vector in vectors
-    ]
-
-
-P256_VECTORS = load("vectors_rfc9381_p256_sha256_tai.json")
-SECP256K1_VECTORS = load("vectors_secp256k1_rfc9381_fe.json")
 SUITES = pytest.mark.parametrize("suite", [SECP256K1_TAI, SECP256K1_TAI_REFERENCE], ids=["libsecp256k1", "python"])
 
 
-def load_draft05():
-    vectors = json.loads((VECTORS / "vectors_secp256k1_witnet_draft05_fe.json").read_text())["vectors"]
-    return [[bytes.fromhex(vector[key][2:]) for key in ("pub", "message", "pi", "hash")] for vector in vectors]
-
-
 def test_all_vectors_are_there():
-    assert (len(P256_VECTORS), len(SECP256K1_VECTORS), len(load_draft05())) == (3, 45, 46)
+    assert (len(P256_VECTORS), len(SECP256K1_VECTORS), len(DRAFT05_VECTORS)) == (3, 45, 46)
 
 
 @pytest.mark.parametrize("vector", P256_VECTORS, ids=lambda vector: vector["alpha"].hex()[:12])
@@ -73,11 +52,11 @@ def test_secp256k1(suite):
 
 @SUITES
 def test_draft05_proofs_are_refused(suite):
-    for key, message, proof, output in load_draft05():
+    for vector in DRAFT05_VECTORS:
         with pytest.raises(InvalidProof, match="challenge"):
-            vrf.verify(suite, key, message, proof)
-        # Gamma is the same point in both forms, but the output is hashed otherwise.
-        assert vrf.proof_to_output(suite, proof) != output
+            vrf.verify(suite, vector["pub"], vector["message"], vector["pi"])
+        # The output is hashed otherwise too, so that even an unverified one is another.
+        assert vrf.proof_to_output(suite, vector["pi"]) != vector["hash"]
 
 
 def test_a_key_gives_the_vectors_proofs_where_its_y_is_even():
