@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Phase, VoidReason, Fault, RejectReason} from "../types/Phase.sol";
+import {Fault, Phase, RejectReason, VoidReason} from "../types/Phase.sol";
 import {IParticipantRegistry} from "./IParticipantRegistry.sol";
 
 interface IRoundCoordinatorTypes {
@@ -181,6 +181,8 @@ interface IRoundCoordinatorErrors {
     /// All seats are taken by lower outputs.
     error CommitteeFull(uint256 output);
     error ProofInvalid(address member);
+    /// A batch does not divide into claims; `offset` is where the claim that does not fit begins.
+    error MalformedClaims(uint256 offset);
     error NotProposer(address expected, address caller);
     error InvalidProposal(bytes32 what);
     error NotSeated(address caller);
@@ -263,7 +265,12 @@ interface IRoundCoordinatorEvents {
         RejectReason reason
     );
     event ValidationClosed(
-        uint256 indexed taskId, uint32 indexed round, uint16 attempt, uint16 approvals, uint16 rejections, uint64 deadline
+        uint256 indexed taskId,
+        uint32 indexed round,
+        uint16 attempt,
+        uint16 approvals,
+        uint16 rejections,
+        uint64 deadline
     );
     event CommitmentOpened(
         uint256 indexed taskId,
@@ -284,7 +291,12 @@ interface IRoundCoordinatorEvents {
     );
     event RoundVoided(uint256 indexed taskId, uint32 indexed round, VoidReason reason);
     event MemberFined(
-        uint256 indexed taskId, uint32 indexed round, address indexed member, uint16 attempt, Fault fault, uint256 amount
+        uint256 indexed taskId,
+        uint32 indexed round,
+        address indexed member,
+        uint16 attempt,
+        Fault fault,
+        uint256 amount
     );
     /// Credit for a finalized round: a trainer's when its next action settles it, a member's at once.
     event RewardCredited(uint256 indexed taskId, uint32 indexed round, address indexed worker, uint256 amount);
@@ -292,11 +304,13 @@ interface IRoundCoordinatorEvents {
     event UpdateStruck(uint256 indexed taskId, uint32 indexed round, address indexed worker, uint16 strikes);
 }
 
-/// @title Tasks, enrolment and rounds
+/// @title What can be done to tasks and rounds
 /// @notice The only coordinator of a task. No step is privileged: whoever may act is decided by enrolment, by a
 /// verified VRF output, or not at all. Times are compared as: an action of a phase needs `timestamp <= deadline`,
 /// pushing an expired phase on needs `timestamp > deadline`.
-interface IRoundCoordinator is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRoundCoordinatorEvents {
+interface IRoundActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRoundCoordinatorEvents {
+    function registry() external view returns (IParticipantRegistry);
+
     // ------------------------------------------------------------------ tasks
 
     /// @notice Create a task; `msg.value` is its first budget. Task ids count from 1.
@@ -398,15 +412,23 @@ interface IRoundCoordinator is IRoundCoordinatorTypes, IRoundCoordinatorErrors, 
 
     /// @notice Pay the caller all its credit of a task.
     function withdrawRewards(uint256 taskId) external;
+}
 
-    // ------------------------------------------------------------------ views
-
-    function registry() external view returns (IParticipantRegistry);
+/// @title What can be read of tasks and rounds
+/// @notice Answered at the coordinator's address (see `RoundCoordinator`).
+interface IRoundViews is IRoundCoordinatorTypes {
     function taskCount() external view returns (uint256);
     function task(uint256 taskId) external view returns (TaskView memory);
     function currentRound(uint256 taskId) external view returns (RoundView memory);
     function enrolment(uint256 taskId, address worker) external view returns (EnrolmentView memory);
     function outcome(uint256 taskId, uint32 round) external view returns (OutcomeView memory);
+    /// @notice Revert as `createTask` would, if it would, for its arguments and the registry's unbonding delay.
+    function checkTask(
+        TaskRules calldata rules,
+        ContentId calldata spec,
+        ContentId calldata genesis,
+        uint64 unbondingDelay
+    ) external pure;
     /// @notice Seconds that the longest possible round under these rules takes when each step is pushed on as it falls due.
     function longestRound(TaskRules calldata rules) external pure returns (uint256);
     /// @notice keccak256(abi.encode("flare/alpha", chainid, coordinator, taskId, round, seed)).
@@ -432,3 +454,6 @@ interface IRoundCoordinator is IRoundCoordinatorTypes, IRoundCoordinatorErrors, 
         bytes32 inner
     ) external view returns (bytes32);
 }
+
+/// @title Tasks, enrolment and rounds: all that the coordinator's address answers to
+interface IRoundCoordinator is IRoundActions, IRoundViews {}

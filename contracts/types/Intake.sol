@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {bitsAt, withBitsAt} from "./Bits.sol";
+import {Phase} from "./Phase.sol";
+
+/// @notice The half of a round that collects: TRAINING and SORTITION, in one word, so that an update or a claim
+/// writes a single slot of the round.
+/// @dev Once the committee stands, `phase` stays `Aggregation` here and the round goes on in its `Ballot`.
+///
+/// | bits    | width | field         |                                                                  |
+/// | ------- | ----- | ------------- | ---------------------------------------------------------------- |
+/// | 0-23    | 24    | round         | counts from 1 in a task                                          |
+/// | 24-27   | 4     | phase         |                                                                  |
+/// | 28-67   | 40    | deadline      | seconds; of TRAINING, of the seed block, or of SORTITION         |
+/// | 68-80   | 13    | updates       | taken so far                                                     |
+/// | 81-104  | 24    | enrolled      | workers when the round was opened                                |
+/// | 105-117 | 13    | maxUpdates    | copied from the rules, as are the next three                     |
+/// | 118-130 | 13    | sampleCap     |                                                                  |
+/// | 131-146 | 16    | expected      | E, not widened                                                   |
+/// | 147-153 | 7     | maxSeats      |                                                                  |
+/// | 154     | 1     | widened       | E counts twice                                                   |
+/// | 155-161 | 7     | seats         | taken now                                                        |
+/// | 162-185 | 24    | claims        | seats won so far, those evicted since included                   |
+/// | 186-209 | 24    | head          | worker number of the newest seat: the list's first (see `Seat`)  |
+/// | 210-249 | 40    | seedBlock     |                                                                  |
+/// | 250-251 | 2     | seedAttempt   | how often the seed block was moved                               |
+/// | 252     | 1     | seedFixed     |                                                                  |
+type Intake is uint256;
+
+using {
+    round,
+    phase,
+    deadline,
+    updates,
+    enrolled,
+    maxUpdates,
+    sampleCap,
+    expected,
+    maxSeats,
+    widened,
+    seats,
+    claims,
+    head,
+    seedBlock,
+    seedAttempt,
+    seedFixed,
+    withPhase,
+    withDeadline,
+    withUpdates,
+    withWidened,
+    withSeats,
+    withClaims,
+    withHead,
+    withSeedBlock,
+    withSeedAttempt,
+    withSeedFixed
+} for Intake global;
+
+/// Return the word of a round that has just been opened.
+function openedIntake(
+    uint256 round_,
+    uint256 deadline_,
+    uint256 enrolled_,
+    uint256 maxUpdates_,
+    uint256 sampleCap_,
+    uint256 expected_,
+    uint256 maxSeats_
+) pure returns (Intake) {
+    uint256 word = withBitsAt(0, 0, 24, round_);
+    word = withBitsAt(word, 24, 4, uint256(Phase.Training));
+    word = withBitsAt(word, 28, 40, deadline_);
+    word = withBitsAt(word, 81, 24, enrolled_);
+    word = withBitsAt(word, 105, 13, maxUpdates_);
+    word = withBitsAt(word, 118, 13, sampleCap_);
+    word = withBitsAt(word, 131, 16, expected_);
+    return Intake.wrap(withBitsAt(word, 147, 7, maxSeats_));
+}
+
+function round(Intake word) pure returns (uint32) {
+    return uint32(bitsAt(Intake.unwrap(word), 0, 24));
+}
+
+function phase(Intake word) pure returns (Phase) {
+    return Phase(bitsAt(Intake.unwrap(word), 24, 4));
+}
+
+function deadline(Intake word) pure returns (uint64) {
+    return uint64(bitsAt(Intake.unwrap(word), 28, 40));
+}
+
+function updates(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 68, 13);
+}
+
+function enrolled(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 81, 24);
+}
+
+function maxUpdates(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 105, 13);
+}
+
+function sampleCap(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 118, 13);
+}
+
+function expected(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 131, 16);
+}
+
+function maxSeats(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 147, 7);
+}
+
+function widened(Intake word) pure returns (bool) {
+    return bitsAt(Intake.unwrap(word), 154, 1) != 0;
+}
+
+function seats(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 155, 7);
+}
+
+function claims(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 162, 24);
+}
+
+function head(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 186, 24);
+}
+
+function seedBlock(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 210, 40);
+}
+
+function seedAttempt(Intake word) pure returns (uint8) {
+    return uint8(bitsAt(Intake.unwrap(word), 250, 2));
+}
+
+function seedFixed(Intake word) pure returns (bool) {
+    return bitsAt(Intake.unwrap(word), 252, 1) != 0;
+}
+
+function withPhase(Intake word, Phase value) pure returns (Intake) {
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 24, 4, uint256(value)));
+}
+
+function withDeadline(Intake word, uint256 value) pure returns (Intake) {
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 28, 40, value));
+}
+
+function withUpdates(Intake word, uint256 value) pure returns (Intake) {
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 68, 13, value));
+}
+
+function withWidened(Intake word) pure returns (Intake) {
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 154, 1, 1));
+}
+
+function withSeats(Intake word, uint256 value) pure returns (Intake) {
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 155, 7, value));
+}
+
+function withClaims(Intake word, uint256 value) pure returns (Intake) {
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 162, 24, value));
+}
+
+function withHead(Intake word, uint256 value) pure returns (Intake) {
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 186, 24, value));
+}
+
+function withSeedBlock(Intake word, uint256 value) pure returns (Intake) {
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 210, 40, value));
+}
+
+function withSeedAttempt(Intake word, uint256 value) pure returns (Intake) {
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 250, 2, value));
+}
+
+function withSeedFixed(Intake word) pure returns (Intake) {
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 252, 1, 1));
+}

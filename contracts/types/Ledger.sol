@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {bitsAt, withBitsAt} from "./Bits.sol";
+
+/// @notice A worker's side of updates and money, one word a task and worker, so that an update, its settlement and the
+/// credit it earns write a single slot.
+///
+/// | bits    | width | field   |                                                                       |
+/// | ------- | ----- | ------- | --------------------------------------------------------------------- |
+/// | 0-24    | 25    | term    | see `Term`; the same as in the worker's `Seat`, so either suffices    |
+/// | 25-48   | 24    | round   | of the newest update; 0 before the first                              |
+/// | 49-61   | 13    | index   | of that update in its round                                           |
+/// | 62-74   | 13    | weight  | of that update                                                        |
+/// | 75      | 1     | pending | that update has not been settled                                      |
+/// | 76-91   | 16    | strikes | updates in a row that were not accepted                               |
+/// | 92-187  | 96    | credit  | wei; what a coordinator holds for a task is below 2**96 (`TaskLib`)   |
+type Ledger is uint256;
+
+using {
+    term,
+    round,
+    index,
+    weight,
+    pending,
+    strikes,
+    credit,
+    withTerm,
+    withUpdate,
+    withSettled,
+    withStrikes,
+    withCredit
+} for Ledger global;
+
+function term(Ledger word) pure returns (uint256) {
+    return bitsAt(Ledger.unwrap(word), 0, 25);
+}
+
+function round(Ledger word) pure returns (uint32) {
+    return uint32(bitsAt(Ledger.unwrap(word), 25, 24));
+}
+
+function index(Ledger word) pure returns (uint256) {
+    return bitsAt(Ledger.unwrap(word), 49, 13);
+}
+
+function weight(Ledger word) pure returns (uint256) {
+    return bitsAt(Ledger.unwrap(word), 62, 13);
+}
+
+function pending(Ledger word) pure returns (bool) {
+    return bitsAt(Ledger.unwrap(word), 75, 1) != 0;
+}
+
+function strikes(Ledger word) pure returns (uint256) {
+    return bitsAt(Ledger.unwrap(word), 76, 16);
+}
+
+function credit(Ledger word) pure returns (uint256) {
+    return bitsAt(Ledger.unwrap(word), 92, 96);
+}
+
+function withTerm(Ledger word, uint256 value) pure returns (Ledger) {
+    return Ledger.wrap(withBitsAt(Ledger.unwrap(word), 0, 25, value));
+}
+
+/// Record an update that waits for its round's outcome.
+function withUpdate(Ledger word, uint256 round_, uint256 index_, uint256 weight_) pure returns (Ledger) {
+    uint256 raw = withBitsAt(Ledger.unwrap(word), 25, 24, round_);
+    raw = withBitsAt(raw, 49, 13, index_);
+    raw = withBitsAt(raw, 62, 13, weight_);
+    return Ledger.wrap(withBitsAt(raw, 75, 1, 1));
+}
+
+function withSettled(Ledger word) pure returns (Ledger) {
+    return Ledger.wrap(withBitsAt(Ledger.unwrap(word), 75, 1, 0));
+}
+
+function withStrikes(Ledger word, uint256 value) pure returns (Ledger) {
+    return Ledger.wrap(withBitsAt(Ledger.unwrap(word), 76, 16, value));
+}
+
+function withCredit(Ledger word, uint256 value) pure returns (Ledger) {
+    return Ledger.wrap(withBitsAt(Ledger.unwrap(word), 92, 96, value));
+}
