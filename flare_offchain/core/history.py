@@ -82,7 +82,7 @@ def _round(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> RoundHisto
 
 
 def _fund(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
-    task.funded += int(a["amount"])
+    task.fundings.append((int(a["amount"]), at.block))
 
 
 def _enrolled(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:

@@ -206,7 +206,8 @@ class TaskHistory:
     genesis: ContentId
     rules: Mapping[str, int]
     created_block: int
-    funded: int = 0
+    fundings: list[tuple[int, int]] = field(default_factory=list)
+    """(wei, block) of each payment into the budget."""
     rounds: dict[int, RoundHistory] = field(default_factory=dict)
     enrolments: list[tuple[Address, int, int]] = field(default_factory=list)
     """(worker, first round, block) of each enrolment."""
@@ -215,6 +216,17 @@ class TaskHistory:
     withdrawals: list[tuple[Address, int]] = field(default_factory=list)
     ended: bool = False
     remainder: int | None = None
+
+    @property
+    def funded(self) -> int:
+        """Wei paid into the budget."""
+        return sum(amount for amount, _ in self.fundings)
+
+    def budget_before(self, number: int) -> int:
+        """Wei in the budget when round `number` ended: what was paid in by then less what earlier rounds paid out."""
+        ended = self.rounds[number].ended_block
+        paid_in = sum(amount for amount, block in self.fundings if ended is None or block <= ended)
+        return paid_in - sum(r.reward for n, r in self.rounds.items() if n < number)
 
     def base_model(self, number: int) -> ContentId:
         """The model that round `number` starts from: the newest one finalized before it, or the genesis model."""
