@@ -22,11 +22,12 @@ from typing import Any, BinaryIO, cast
 
 import rlp  # type: ignore[import-untyped]
 from eth.vm.forks.prague.blocks import PragueBlockHeader
+from filelock import FileLock, Timeout
 
 from flare_offchain.blockchain.abi import checksum
 from flare_offchain.blockchain.events import RawLog
 from flare_offchain.blockchain.seeded_chain import Genesis, SealedBlock
-from flare_offchain.core.errors import ConfigurationError, StorageUnavailable
+from flare_offchain.core.errors import ChainUnavailable, ConfigurationError, StorageUnavailable
 
 RECORD_NAME = "chain.jsonl"
 LOCK_NAME = "chain.lock"
@@ -253,6 +254,36 @@ class ChainRecordWriter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def lock_folder(folder: Path) -> FileLock:
+    """Return the held lock of a run's folder, made if need be.
+
+    Raises: ChainUnavailable: another process holds it; StorageUnavailable.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK_NAME)
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ChainUnavailable(
+            f"the run in {folder} is in use by another process: wait until it ends, or use another folder"
+        ) from error
+    except OSError as error:
+        raise StorageUnavailable(f"cannot use the folder {folder}: {error.strerror}") from error
+    return lock
+
+
+def check_genesis(genesis: Genesis, folder: Path, seed: int | None, accounts: int | None) -> None:
+    """Raise `ConfigurationError` unless a recorded chain has this seed, and at least so many accounts (None: any)."""
+    if seed is not None and genesis.seed != seed:
+        raise ConfigurationError(
+            f"the chain in {folder} has seed {genesis.seed}, not {seed}: use that, or another folder"
+        )
+    if accounts is not None and genesis.accounts < accounts:
+        raise ConfigurationError(
+            f"the chain in {folder} has {genesis.accounts} accounts, fewer than {accounts}: use another folder"
+        )
 
 
 def drop_torn_line(path: Path) -> int:

@@ -106,6 +106,10 @@ class BlockchainConnector(ABC):
         """
 
     @abstractmethod
+    def transaction_input(self, transaction_hash: bytes) -> bytes:
+        """Return the call data of a mined transaction. Raises `ChainUnavailable` where the chain does not have it."""
+
+    @abstractmethod
     def _call(self, to: Address, data: bytes, sender: Address | None, block: BlockStamp | None) -> bytes:
         """Run a call without a transaction. Raises `CallRefused`, `ChainUnavailable`."""
 

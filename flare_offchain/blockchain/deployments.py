@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
 MAX_RECORD_BYTES = 2**20
+VIEWS = "RoundViews"
+"""The contract whose code answers the coordinator's view functions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +102,17 @@ def deploy_flare(
     arguments = (minimum_bond, unbonding_delay)
     made = chain.deploy(account, artifact, *arguments, libraries=libraries)
     coordinator = RoundCoordinator(chain, made.contract.address)
-    registry = coordinator.registry()
-    registry_artifact = load_artifact(ParticipantRegistry.NAME)
     records.append(_record(chain, artifact, coordinator.address, made.receipt, arguments, libraries))
-    records.append(_record(chain, registry_artifact, registry.address, made.receipt, (), libraries))
+    for name, address in _created(coordinator).items():
+        records.append(_record(chain, load_artifact(name), address, made.receipt, (), libraries))
     for record in records:
         verify_deployment(chain, record)
-    return FlareDeployment(coordinator, registry, tuple(records))
+    return FlareDeployment(coordinator, coordinator.registry(), tuple(records))
+
+
+def _created(coordinator: RoundCoordinator) -> dict[str, Address]:
+    """Return the contracts that a coordinator created, and trusts, by name."""
+    return {ParticipantRegistry.NAME: coordinator.registry().address, VIEWS: coordinator.view_code()}
 
 
 def _link_order(artifact: ContractArtifact) -> list[str]:
@@ -197,16 +203,19 @@ def open_deployment(chain: BlockchainConnector, folder: Path) -> FlareDeployment
 
     Raises: ConfigurationError: no records; WrongChain: the chain does not hold what they say.
     """
-    names = [RoundCoordinator.NAME, ParticipantRegistry.NAME]
-    records = [read_deployment(folder, chain.chain_id, name) for name in names]
-    records = [read_deployment(folder, chain.chain_id, name) for name in sorted(records[0].libraries)] + records
-    for record in records:
+    found = read_deployment(folder, chain.chain_id, RoundCoordinator.NAME)
+    names = [*sorted(found.libraries), RoundCoordinator.NAME, ParticipantRegistry.NAME, VIEWS]
+    records = {name: read_deployment(folder, chain.chain_id, name) for name in names}
+    for record in records.values():
         verify_deployment(chain, record)
-    coordinator = RoundCoordinator(chain, records[-2].address)
+    coordinator = RoundCoordinator(chain, found.address)
     registry = coordinator.registry()
-    if registry.address != records[-1].address or registry.coordinator() != coordinator.address:
-        raise WrongChain("the recorded registry is not the coordinator's: the records are of different deployments")
-    return FlareDeployment(coordinator, registry, tuple(records))
+    created = all(records[name].address == address for name, address in _created(coordinator).items())
+    if not created or registry.coordinator() != coordinator.address:
+        raise WrongChain(
+            "the recorded contracts are not the coordinator's own: the records are of different deployments"
+        )
+    return FlareDeployment(coordinator, registry, tuple(records.values()))
 
 
 def _read(path: Path) -> Deployment:

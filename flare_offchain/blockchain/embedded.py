@@ -20,15 +20,15 @@ from eth.exceptions import Revert
 from eth.vm.spoof import SpoofTransaction
 from eth_tester import EthereumTester
 from eth_utils.exceptions import ValidationError
-from filelock import FileLock, Timeout
 
 from flare_offchain.blockchain.abi import checksum
 from flare_offchain.blockchain.chain_record import (
-    LOCK_NAME,
     RECORD_NAME,
     BlockRecord,
     ChainRecordWriter,
+    check_genesis,
     drop_torn_line,
+    lock_folder,
 )
 from flare_offchain.blockchain.connector import BlockchainConnector, Mined, TransactionRequest
 from flare_offchain.blockchain.events import RawLog
@@ -47,6 +47,7 @@ from flare_offchain.core.types import Address
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
+    from filelock import FileLock
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class EthTesterConnector(BlockchainConnector):
             StorageUnavailable: the folder cannot be read or written.
         """
         path = folder / RECORD_NAME
-        lock = _lock(folder)
+        lock = lock_folder(folder)
         try:
             dropped = drop_torn_line(path)
             if dropped:
@@ -93,7 +94,7 @@ class EthTesterConnector(BlockchainConnector):
                 backend = SeededBackend(Genesis(seed or 0, 10 if accounts is None else accounts))
                 blocks = [BlockRecord.of_header(backend.chain.get_canonical_head(), genesis=backend.genesis)]
             else:
-                backend, blocks = restore(path, lambda genesis: _check_genesis(genesis, folder, seed, accounts))
+                backend, blocks = restore(path, lambda genesis: check_genesis(genesis, folder, seed, accounts))
             writer = ChainRecordWriter(path)
             if fresh:
                 writer.write(blocks[0].to_line())
@@ -102,6 +103,19 @@ class EthTesterConnector(BlockchainConnector):
         except BaseException:
             lock.release()
             raise
+        return connector
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Open the chain kept in a folder as it stands, to read it: nothing is locked and nothing written.
+
+        Raises: ChainRecordAltered; ConfigurationError: there is no chain; StorageUnavailable. A transaction is refused
+        with `ConfigurationError`.
+        """
+        backend, blocks = restore(folder / RECORD_NAME, lambda _: None)
+        connector = cls.__new__(cls)
+        connector._attach(backend, blocks, None, None)
+        connector._read_only = True
         return connector
 
     def _attach(
@@ -117,11 +131,15 @@ class EthTesterConnector(BlockchainConnector):
         self._file_lock = lock
         self._mutex = threading.RLock()
         self._closed: str | None = None
+        self._read_only = False
         backend.observer = self._observe
         self.tester = EthereumTester(backend)
         """eth-tester's own interface to the same chain, for web3's `EthereumTesterProvider`."""
 
     def _observe(self, sealed: SealedBlock) -> None:
+        if self._read_only:
+            self._closed = "it was opened to read only"
+            raise ConfigurationError(f"the embedded chain takes no transaction: {self._closed}")
         record = BlockRecord.of_sealed(sealed)
         if self._writer is not None:
             try:
@@ -227,6 +245,15 @@ class EthTesterConnector(BlockchainConnector):
                 for log, logged in zip(record.wire_logs(), record.logs, strict=True)
                 if logged.address in wanted
             ]
+
+    def transaction_input(self, transaction_hash: bytes) -> bytes:
+        with self._mutex:
+            self._use()
+            for record in self._blocks:
+                if transaction_hash in record.transaction_hashes:
+                    raw = record.transactions[record.transaction_hashes.index(transaction_hash)]
+                    return bytes(self._backend.decode(raw).data)
+        raise ChainUnavailable(f"the embedded chain has no transaction {transaction_hash.hex()}")
 
     def _state(self, block: BlockStamp | None) -> Any:
         """Return the state after a block, in the environment of that block, where gas costs nothing."""
@@ -370,28 +397,3 @@ def _refusal(computation: Any) -> CallRefused:
 
 def _no_funds(address: str, funds: int, needed: int) -> InsufficientFunds:
     return InsufficientFunds(f"{address} has {funds} wei and the transaction may need {needed}: fund the account")
-
-
-def _lock(folder: Path) -> FileLock:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK_NAME)
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise ChainUnavailable(
-            f"the run in {folder} is in use by another process: wait until it ends, or use another folder"
-        ) from error
-    except OSError as error:
-        raise StorageUnavailable(f"cannot use the folder {folder}: {error.strerror}") from error
-    return lock
-
-
-def _check_genesis(genesis: Genesis, folder: Path, seed: int | None, accounts: int | None) -> None:
-    if seed is not None and genesis.seed != seed:
-        raise ConfigurationError(
-            f"the chain in {folder} has seed {genesis.seed}, not {seed}: use that, or another folder"
-        )
-    if accounts is not None and genesis.accounts < accounts:
-        raise ConfigurationError(
-            f"the chain in {folder} has {genesis.accounts} accounts, fewer than {accounts}: use another folder"
-        )

@@ -164,6 +164,19 @@ class EthereumConnector(BlockchainConnector):
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ChainUnavailable(f"{self.rpc.label} answered with a malformed receipt: {error!r}") from error
 
+    def transaction_input(self, transaction_hash: bytes) -> bytes:
+        found = self._ask("eth_getTransactionByHash", hex_of(transaction_hash))
+        if found is None:
+            raise ChainUnavailable(
+                f"{self.rpc.label} has no transaction {hex_of(transaction_hash)}: use an endpoint that keeps history"
+            )
+        try:
+            if data_of(found["hash"], _HASH_BYTES) != transaction_hash:
+                raise ValueError("it is another one")
+            return bytes(data_of(found["input"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ChainUnavailable(f"{self.rpc.label} answered with a malformed transaction: {error!r}") from error
+
     def _call(self, to: Address, data: bytes, sender: Address | None, block: BlockStamp | None) -> bytes:
         call = {"to": to, "data": hex_of(data)} | ({"from": sender} if sender else {})
         try:

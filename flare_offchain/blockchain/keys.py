@@ -134,20 +134,26 @@ def _write(path: Path, holds: str, public: str, secret: bytes, password: str, wo
         value.pop("address", None)
     value["flare"] = {"holds": holds, "public": public}
     data = json.dumps(value, indent=1).encode() + b"\n"
-    temporary = path.with_name(f".{path.name}.new")
     try:
+        if path.exists():
+            raise KeyStoreError(f"{path} exists: a key is never overwritten. Move it away, or name another file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
+        _create(path, data)
+    except OSError as error:
+        raise KeyStoreError(f"cannot write the key file {path}: {error.strerror}") from error
+
+
+def _create(path: Path, data: bytes) -> None:
+    """Write a new file whole, or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # A link, not a rename: it fails where there is a key already, which must never be lost.
+        # A link, not a rename: it fails where a key has appeared meanwhile, which must never be lost.
         os.link(temporary, path)
-    except FileExistsError:
-        raise KeyStoreError(f"{path} exists: a key is never overwritten. Move it away, or name another file") from None
-    except OSError as error:
-        raise KeyStoreError(f"cannot write the key file {path}: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

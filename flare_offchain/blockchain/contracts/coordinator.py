@@ -23,7 +23,7 @@ from flare_offchain.blockchain.events import ChainEvent
 from flare_offchain.blockchain.outcomes import BlockStamp, TransactionOutcome
 from flare_offchain.core.errors import ConfigurationError
 from flare_offchain.core.phases import RejectReason
-from flare_offchain.core.types import ContentId
+from flare_offchain.core.types import Address, ContentId
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -227,6 +227,21 @@ class RoundCoordinator:
     def outcome(self, task: int, round_number: int, block: BlockStamp | None = None) -> OutcomeView:
         """Return how a recent round ended."""
         return read_struct(OutcomeView, self._read(block, "outcome", task, round_number))
+
+    def check_task(
+        self,
+        rules: TaskRules,
+        spec: ContentId,
+        genesis: ContentId,
+        unbonding_delay: int,
+        block: BlockStamp | None = None,
+    ) -> None:
+        """Raise `TransactionReverted` as `create_task` would, if it would, under an unbonding delay in seconds."""
+        self._read(block, "checkTask", rules, spec, genesis, unbonding_delay)
+
+    def view_code(self, block: BlockStamp | None = None) -> Address:
+        """Return the contract whose code answers the coordinator's view functions."""
+        return cast(Address, self._read(block, "viewCode"))
 
     def longest_round(self, rules: TaskRules, block: BlockStamp | None = None) -> int:
         """Return the seconds that the longest possible round takes under these rules."""
