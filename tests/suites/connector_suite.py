@@ -250,6 +250,13 @@ class ConnectorSuite:
         with pytest.raises(ConfigurationError, match="address"):
             chain.send_value(funded[0], "0x1234", 1)
 
+    def test_transaction_input__is_the_call_data(self, chain, funded, ledger):
+        sent = chain.submit_transaction(funded[0], ledger, "write", (DIGEST, 9), b"abc").confirmed()
+        expected = ledger.abi.function("write").encode(((DIGEST, 9), b"abc"))
+        assert chain.transaction_input(sent.transaction_hash) == expected
+        with pytest.raises(ChainUnavailable, match="no transaction"):
+            chain.transaction_input(bytes(32))
+
     # ------------------------------------------------------------------ events
 
     def test_logs__of_two_contracts__are_decoded_in_chain_order(self, chain, funded, ledger):
