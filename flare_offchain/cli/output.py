@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+WIDE = 120
+"""Columns of a table that is not printed on a terminal."""
+
 
 @dataclass(slots=True)
 class Output:
@@ -51,7 +54,7 @@ class Output:
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*[_text(cell) for cell in row])
-        Console(highlight=False).print(table)
+        Console(highlight=False, width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 def progress(text: str) -> None:

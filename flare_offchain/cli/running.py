@@ -27,7 +27,10 @@ COLUMNS = (
 
 
 def run_and_show(scenario: Scenario, out: Path | None, as_json: bool) -> int:
-    """Run a scenario, keeping it in `out` if given. Returns the exit code: 0 unless a round was not finalized."""
+    """Run a scenario, keeping it in `out` if given.
+
+    Returns the exit code: 0 where all rounds were run and at least one was finalized, else 1.
+    """
     output = Output(as_json)
     if out is None:
         with TemporaryDirectory(prefix="flare-") as folder:
@@ -56,7 +59,7 @@ def _run(scenario: Scenario, folder: Path, output: Output, *, kept: bool) -> int
             plots = write_plots(run.results, run.model_bytes, folder / "plots")
             output.say(f"kept in {folder}: chain, store, record and {len(plots)} plots (plots/*.png)")
             output.say(f"audit it with: flare audit --run {folder}")
-    return 0
+    return 0 if run.finished and summary.rounds_finalized else 1
 
 
 def _line(result: RoundResult, scenario: Scenario) -> str:
@@ -76,7 +79,7 @@ def _show(output: Output, rounds: list[RoundResult], summary: Summary, scenario:
             f"{100 * r.accuracy:.1f} %",
             f"{r.accepted}/{r.updates}",
             f"{r.attackers_rejected}/{r.attackers_submitted}" if r.attackers_submitted else "–",
-            f"{r.seats} (quorum {r.quorum})",
+            f"{r.seats}, quorum {r.quorum}",
             r.attempts,
             f"{r.bytes_per_update:,.0f}",
             f"{r.gas_per_worker:,.0f}",

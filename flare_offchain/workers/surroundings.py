@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator
+from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator, RoundView, TaskView
+from flare_offchain.blockchain.outcomes import BlockStamp
 from flare_offchain.consensus.keys import VrfKey
 from flare_offchain.core.errors import RoundAbandoned
 from flare_offchain.core.history import HistoryFold
@@ -32,6 +33,14 @@ class History:
     def __init__(self, connector: BlockchainConnector, coordinator: RoundCoordinator, task_id: int, start: int) -> None:
         self._connector, self._coordinator, self._task_id = connector, coordinator, task_id
         self._fold, self._next = HistoryFold(), start
+        self._views: tuple[BlockStamp, TaskView, RoundView] | None = None
+
+    def views(self, stamp: BlockStamp) -> tuple[TaskView, RoundView]:
+        """Return the task and its current round at a block; read once for all workers that share this history."""
+        if self._views is None or self._views[0] != stamp:
+            task = self._coordinator.task(self._task_id, block=stamp)
+            self._views = stamp, task, self._coordinator.current_round(self._task_id, block=stamp)
+        return self._views[1], self._views[2]
 
     def refresh(self) -> TaskHistory:
         """Read the events of the blocks since the last call, and return the history.

@@ -84,11 +84,12 @@ class Worker:
         """Read the chain at its newest block."""
         s = self.surroundings
         stamp = s.connector.head()
+        task, current = s.history.views(stamp)
         return View(
             now=s.connector.now(),
             block=stamp.number,
-            task=s.coordinator.task(s.task_id, block=stamp),
-            round=s.coordinator.current_round(s.task_id, block=stamp),
+            task=task,
+            round=current,
             enrolment=s.coordinator.enrolment(s.task_id, self.address, block=stamp),
         )
 
