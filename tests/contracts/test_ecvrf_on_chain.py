@@ -1,13 +1,9 @@
 """The contract's verifier against the published vectors, the forgeries and Python's verifier, on the embedded chain."""
 
 import random
-from pathlib import Path
 
 import pytest
-from web3 import EthereumTesterProvider, Web3
 
-from flare_offchain.blockchain.artifacts import load_artifact
-from flare_offchain.blockchain.embedded import EthTesterConnector
 from flare_offchain.consensus import vrf
 from flare_offchain.consensus.chain_proof import parse_chain_proof, prove_for_chain, verify_for_chain
 from flare_offchain.consensus.curve import SECP256K1
@@ -15,21 +11,17 @@ from flare_offchain.consensus.keys import VrfKey
 from flare_offchain.consensus.vrf import SECP256K1_TAI
 from flare_offchain.core.errors import InvalidProof
 from tests.suites.chain_proof_forgeries import forgeries, message_with_counter, messages
+from tests.suites.ecvrf_harness import deploy_harness
 
 pytestmark = pytest.mark.contracts
 
-COMPILED = Path(__file__).parent / "compiled"
 KEY = VrfKey.derive(b"on chain", b"")
 N = SECP256K1.n
 
 
 @pytest.fixture(scope="module")
 def harness():
-    web3 = Web3(EthereumTesterProvider(EthTesterConnector().tester))
-    artifact = load_artifact("EcVrfHarness", COMPILED)
-    contract = web3.eth.contract(abi=artifact.abi_entries, bytecode=artifact.creation.linked({}))
-    receipt = web3.eth.wait_for_transaction_receipt(contract.constructor().transact({"from": web3.eth.accounts[0]}))
-    return web3.eth.contract(address=receipt["contractAddress"], abi=artifact.abi_entries)
+    return deploy_harness()
 
 
 @pytest.fixture(scope="module")
