@@ -98,16 +98,19 @@ class BlockchainConnector(ABC):
         """Return how many transactions of the account the chain has mined: its next nonce."""
 
     @abstractmethod
+    def transaction_input(self, transaction_hash: bytes) -> bytes:
+        """Return the call data of a mined transaction, checked against its hash.
+
+        Raises: ChainUnavailable: the chain does not have it (yet); WrongChain: the endpoint answered with another.
+        """
+
+    @abstractmethod
     def raw_logs(self, addresses: Sequence[Address], from_block: int, to_block: int) -> list[RawLog]:
         """Return the logs of the addresses in the closed range of blocks, in chain order.
 
         Raises: ChainUnavailable: the range is not all there, or the chain was reorganised meanwhile; WrongChain: the
         endpoint answered with logs that were not asked for.
         """
-
-    @abstractmethod
-    def transaction_input(self, transaction_hash: bytes) -> bytes:
-        """Return the call data of a mined transaction. Raises `ChainUnavailable` where the chain does not have it."""
 
     @abstractmethod
     def _call(self, to: Address, data: bytes, sender: Address | None, block: BlockStamp | None) -> bytes:

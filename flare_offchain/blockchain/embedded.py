@@ -126,7 +126,10 @@ class EthTesterConnector(BlockchainConnector):
         lock: FileLock | None,
     ) -> None:
         self._backend = backend
-        self._blocks = blocks
+        self._blocks: list[BlockRecord] = []
+        self._places: dict[bytes, tuple[int, int]] = {}
+        for block in blocks:
+            self._append(block)
         self._writer = writer
         self._file_lock = lock
         self._mutex = threading.RLock()
@@ -148,7 +151,11 @@ class EthTesterConnector(BlockchainConnector):
                 # The chain in memory is now ahead of the record: to go on would be to promise what is not kept.
                 self._closed = f"its record could not be written ({error}): open the chain anew"
                 raise
+        self._append(record)
+
+    def _append(self, record: BlockRecord) -> None:
         self._blocks.append(record)
+        self._places.update((name, (record.number, index)) for index, name in enumerate(record.transaction_hashes))
 
     def _use(self) -> Any:
         if self._closed is not None:
@@ -230,6 +237,15 @@ class EthTesterConnector(BlockchainConnector):
         with self._mutex:
             return int(self._state(None).get_nonce(_canonical(address)))
 
+    def transaction_input(self, transaction_hash: bytes) -> bytes:
+        with self._mutex:
+            self._use()
+            place = self._places.get(transaction_hash)
+            if place is None:
+                raise ChainUnavailable(f"the embedded chain has no transaction {transaction_hash.hex()}")
+            block, index = place
+            return bytes(self._backend.decode(self._blocks[block].transactions[index]).data)
+
     def raw_logs(self, addresses: Sequence[Address], from_block: int, to_block: int) -> list[RawLog]:
         wanted = {_canonical(address) for address in addresses}
         with self._mutex:
@@ -245,15 +261,6 @@ class EthTesterConnector(BlockchainConnector):
                 for log, logged in zip(record.wire_logs(), record.logs, strict=True)
                 if logged.address in wanted
             ]
-
-    def transaction_input(self, transaction_hash: bytes) -> bytes:
-        with self._mutex:
-            self._use()
-            for record in self._blocks:
-                if transaction_hash in record.transaction_hashes:
-                    raw = record.transactions[record.transaction_hashes.index(transaction_hash)]
-                    return bytes(self._backend.decode(raw).data)
-        raise ChainUnavailable(f"the embedded chain has no transaction {transaction_hash.hex()}")
 
     def _state(self, block: BlockStamp | None) -> Any:
         """Return the state after a block, in the environment of that block, where gas costs nothing."""

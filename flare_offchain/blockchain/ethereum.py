@@ -18,6 +18,7 @@ from flare_offchain.blockchain.events import RawLog
 from flare_offchain.blockchain.outcomes import BlockStamp, Dropped, Pending, Receipt
 from flare_offchain.blockchain.rpc import Rpc, RpcRefused, data_of, hex_of, quantity_of
 from flare_offchain.blockchain.transactions import Sender, TransactionPolicy
+from flare_offchain.blockchain.wire_transactions import checked_input
 from flare_offchain.core.errors import ChainUnavailable, ConfigurationError, WrongChain
 from flare_offchain.core.types import Address
 
@@ -125,6 +126,15 @@ class EthereumConnector(BlockchainConnector):
     def transaction_count(self, address: str) -> int:
         return self._quantity("eth_getTransactionCount", checksum(address), "latest")
 
+    def transaction_input(self, transaction_hash: bytes) -> bytes:
+        found = self._ask("eth_getTransactionByHash", hex_of(transaction_hash))
+        if not isinstance(found, Mapping) or found.get("blockHash") is None:
+            raise ChainUnavailable(f"{self.rpc.label} has no transaction {transaction_hash.hex()} (yet)")
+        try:
+            return checked_input(found, transaction_hash)
+        except ValueError as error:
+            raise WrongChain(f"{self.rpc.label}, transaction {transaction_hash.hex()}: {error}") from error
+
     def next_nonce(self, address: str) -> int:
         """Return the nonce after all transactions of the account that the endpoint knows, mined or not."""
         return self._quantity("eth_getTransactionCount", checksum(address), "pending")
@@ -163,19 +173,6 @@ class EthereumConnector(BlockchainConnector):
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ChainUnavailable(f"{self.rpc.label} answered with a malformed receipt: {error!r}") from error
-
-    def transaction_input(self, transaction_hash: bytes) -> bytes:
-        found = self._ask("eth_getTransactionByHash", hex_of(transaction_hash))
-        if found is None:
-            raise ChainUnavailable(
-                f"{self.rpc.label} has no transaction {hex_of(transaction_hash)}: use an endpoint that keeps history"
-            )
-        try:
-            if data_of(found["hash"], _HASH_BYTES) != transaction_hash:
-                raise ValueError("it is another one")
-            return bytes(data_of(found["input"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ChainUnavailable(f"{self.rpc.label} answered with a malformed transaction: {error!r}") from error
 
     def _call(self, to: Address, data: bytes, sender: Address | None, block: BlockStamp | None) -> bytes:
         call = {"to": to, "data": hex_of(data)} | ({"from": sender} if sender else {})

@@ -17,24 +17,17 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from eth.db.trie import make_trie_root_and_nodes
-from eth.exceptions import PyEVMError
-from eth.rlp.logs import Log
-from eth.rlp.receipts import Receipt
 from eth_utils.crypto import keccak
-from eth_utils.exceptions import ValidationError
-from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
 from flare_offchain.blockchain.artifacts import ContractArtifact, compiled_names, load_artifact
 from flare_offchain.blockchain.chain_record import RECORD_NAME, BlockRecord, LogRecord, read_lines
 from flare_offchain.blockchain.record_decoding import DecodedCall, DecodedLog, RecordDecoder
+from flare_offchain.blockchain.record_hashes import REFUSALS, merkle_root, receipts_match, true_number, true_parent
 from flare_offchain.blockchain.seeded_chain import Genesis, SealedBlock, SeededBackend
 from flare_offchain.core.errors import ChainRecordAltered, ConfigurationError
 
 _SCALARS = ("number", "timestamp", "hash", "parent_hash", "transactions_root", "receipts_root", "state_root", "header")
 _IN_HEADER = ("number", "timestamp", "parent_hash", "transactions_root", "receipts_root", "state_root")
-_REFUSALS = (ValidationError, PyEVMError, RLPException, ValueError, TypeError, OverflowError)
-"""What py-evm raises where bytes are no transaction, or none that the block can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +100,7 @@ def restore(path: Path, check: Callable[[Genesis], None]) -> tuple[SeededBackend
                 made = BlockRecord.of_header(backend.chain.get_canonical_head(), genesis=record.genesis)
             else:
                 made = _make(backend, record, record.timestamp)
-        except _REFUSALS as error:
+        except REFUSALS as error:
             if isinstance(error, ConfigurationError) and backend is None and _parses(line):
                 raise
             raise _first(path) from error
@@ -186,7 +179,7 @@ class _Verification:
                 self._add(position, "line", f"line {position + 1} is no block: {error}")
                 self._broken_lines.append(position)
                 continue
-            number = _true_number(record)
+            number = true_number(record)
             if record.to_line() != line:
                 self._add(number, "line", f"line {position + 1} is not written the way blocks are written")
             if number in self._records:
@@ -215,22 +208,22 @@ class _Verification:
 
     def _names_of(self, record: BlockRecord) -> set[bytes]:
         """The hashes by which the record knows this block: its own, its header's, and the next block's parent's."""
-        following = self._records.get(_true_number(record) + 1)
-        return {record.hash, keccak(record.header)} | ({_true_parent(following)} if following else set())
+        following = self._records.get(true_number(record) + 1)
+        return {record.hash, keccak(record.header)} | ({true_parent(following)} if following else set())
 
     # ------------------------------------------------------------------------ running
 
     def _run_again(self, backend: SeededBackend, record: BlockRecord) -> BlockRecord | None:
         """Make the block again from its inputs; None where they no longer make it."""
-        number = _true_number(record)
+        number = true_number(record)
         following = self._records.get(number + 1)
         header_hash = keccak(record.header)
         timestamp = record.timestamp
-        if header_hash == record.hash or (following and _true_parent(following) == header_hash):
+        if header_hash == record.hash or (following and true_parent(following) == header_hash):
             timestamp = int(record.decoded_header().timestamp)
         try:
             made = _make(backend, record, timestamp)
-        except _REFUSALS:
+        except REFUSALS:
             return None
         return made if made.number == number and made.hash in self._names_of(record) else None
 
@@ -283,14 +276,14 @@ class _Verification:
 
     def _check_alone(self, record: BlockRecord, refused: bool) -> None:
         """Check what a block says of itself, without running it. `refused`: its inputs no longer make it."""
-        number, before = _true_number(record), len(self._findings)
+        number, before = true_number(record), len(self._findings)
         self._check_header(record, number)
         self._check_transactions(record, number)
-        if len(self._findings) == before and not _receipts_match(record):
+        if len(self._findings) == before and not receipts_match(record):
             index = 0 if len(record.logs) == 1 else None
             self._add(number, "logs", "the logs and receipts do not hash to receipts_root", log_index=index)
         previous = self._records.get(number - 1)
-        if previous is not None and _true_parent(record) not in {previous.hash, keccak(previous.header)}:
+        if previous is not None and true_parent(record) not in {previous.hash, keccak(previous.header)}:
             self._add(number, "parent_hash", f"it does not follow from block {number - 1}: one was altered")
         if refused and len(self._findings) == before:
             detail = "its parts agree with one another, but its transactions do not make it"
@@ -302,7 +295,7 @@ class _Verification:
     def _check_header(self, record: BlockRecord, number: int) -> None:
         following = self._records.get(number + 1)
         if keccak(record.header) != record.hash:
-            known = following is not None and _true_parent(following) == keccak(record.header)
+            known = following is not None and true_parent(following) == keccak(record.header)
             what = "hash" if known else "header"
             self._add(number, what, f"{what} has been altered: the header does not hash to the block's hash")
             if not known:
@@ -331,7 +324,7 @@ class _Verification:
                     transaction_index=index,
                     call=self._decoder.call(raw),
                 )
-        if len(self._findings) == before and _root(record.transactions) != record.transactions_root:
+        if len(self._findings) == before and merkle_root(record.transactions) != record.transactions_root:
             if len(record.transactions) == 1:
                 detail = "it is not the transaction that transactions_root names"
                 self._add(number, "transaction", detail, transaction_index=0, call=self._call(record, 0))
@@ -339,62 +332,7 @@ class _Verification:
                 self._add(number, "transactions", "a transaction has been added, removed or moved")
 
 
-_RLP_LIST = 0xC0
 _LOG_PARTS = ("transaction", "address", "topics", "data")
-
-
-@dataclass(frozen=True, slots=True)
-class _Encoded:
-    """Bytes in the shape in which py-evm takes the leaves of a trie."""
-
-    data: bytes
-
-    def encode(self) -> bytes:
-        return self.data
-
-
-def _root(items: Sequence[bytes]) -> bytes:
-    leaves: Any = [_Encoded(item) for item in items]
-    return bytes(make_trie_root_and_nodes(leaves)[0])
-
-
-def _receipts_match(record: BlockRecord) -> bool:
-    """Whether receipts and logs hash to the recorded root."""
-    if len(record.receipts) != len(record.transactions):
-        return False
-    logs: list[list[Any]] = [[] for _ in record.receipts]
-    encoded = []
-    try:
-        for log in record.logs:
-            topics = tuple(int.from_bytes(topic, "big") for topic in log.topics)
-            logs[log.transaction].append(Log(log.address, topics, log.data))
-        for raw, receipt, emitted in zip(record.transactions, record.receipts, logs, strict=True):
-            # EIP-2718: a type byte goes before the receipt; a legacy transaction begins with an RLP list instead.
-            kind = raw[:1] if raw and raw[0] < _RLP_LIST else b""
-            status = b"\1" if receipt.status == 1 else b""
-            encoded.append(kind + Receipt(status, receipt.cumulative_gas, emitted).encode())
-    except (*_REFUSALS, IndexError):
-        return False
-    return _root(encoded) == record.receipts_root
-
-
-def _trusted_header(record: BlockRecord) -> Any:
-    if keccak(record.header) != record.hash:
-        return None
-    try:
-        return record.decoded_header()
-    except ValueError:
-        return None
-
-
-def _true_number(record: BlockRecord) -> int:
-    header = _trusted_header(record)
-    return record.number if header is None else int(header.block_number)
-
-
-def _true_parent(record: BlockRecord) -> bytes:
-    header = _trusted_header(record)
-    return record.parent_hash if header is None else bytes(header.parent_hash)
 
 
 def _show(value: object) -> str:

@@ -257,6 +257,17 @@ class ConnectorSuite:
         with pytest.raises(ChainUnavailable, match="no transaction"):
             chain.transaction_input(bytes(32))
 
+    def test_transaction_input__is_the_call_data_of_any_kind_of_transaction(self, chain, funded, ledger):
+        outcome = chain.submit_transaction(funded[0], ledger, "write", (DIGEST, 1), b"note").confirmed()
+        data = chain.transaction_input(outcome.transaction_hash)
+        assert LEDGER.abi.function("write").decode_input(data)["note"] == b"note"
+        transfer = chain.send_value(funded[0], funded[1].address, 1).confirmed()
+        assert chain.transaction_input(transfer.transaction_hash) == b""
+        deployed = chain.deploy(funded[0], SUMS)
+        assert chain.transaction_input(deployed.receipt.transaction_hash) == SUMS.creation.template
+        with pytest.raises(ChainUnavailable, match="no transaction"):
+            chain.transaction_input(bytes(32))
+
     # ------------------------------------------------------------------ events
 
     def test_logs__of_two_contracts__are_decoded_in_chain_order(self, chain, funded, ledger):
