@@ -37,12 +37,7 @@ from flare_offchain.blockchain.outcomes import BlockStamp, Dropped, Pending, Rec
 from flare_offchain.blockchain.record_verification import restore
 from flare_offchain.blockchain.reverts import CallRefused
 from flare_offchain.blockchain.seeded_chain import Genesis, SealedBlock, SeededBackend, TransactionRefused
-from flare_offchain.core.errors import (
-    ChainUnavailable,
-    ConfigurationError,
-    InsufficientFunds,
-    StorageUnavailable,
-)
+from flare_offchain.core.errors import ChainUnavailable, ConfigurationError, InsufficientFunds, StorageUnavailable
 from flare_offchain.core.types import Address
 
 if TYPE_CHECKING:
@@ -157,9 +152,14 @@ class EthTesterConnector(BlockchainConnector):
         self._blocks.append(record)
         self._places.update((name, (record.number, index)) for index, name in enumerate(record.transaction_hashes))
 
-    def _use(self) -> Any:
+    def _use(self, up_to: int = 0, *, writing: bool = False) -> Any:
+        """Return the chain, if it is open, has block `up_to`, and may be written where that is wanted."""
         if self._closed is not None:
             raise ChainUnavailable(f"the embedded chain is closed: {self._closed}")
+        if writing and self._read_only:
+            raise ConfigurationError("the embedded chain takes no transaction: it was opened to read only")
+        if not 0 <= up_to < len(self._blocks):
+            raise ChainUnavailable(f"the embedded chain has no block {up_to} yet: its head is {len(self._blocks) - 1}")
         return self._backend.chain
 
     # ------------------------------------------------------------------- accounts and clock
@@ -187,7 +187,7 @@ class EthTesterConnector(BlockchainConnector):
         if seconds < 1:
             raise ConfigurationError(f"time passes by at least one second, not {seconds}")
         with self._mutex:
-            self._use()
+            self._use(writing=True)
             self._backend.seal([], self._blocks[-1].timestamp + seconds)
             return self.head()
 
@@ -196,7 +196,7 @@ class EthTesterConnector(BlockchainConnector):
         if count < 1:
             raise ConfigurationError(f"at least one block can be mined, not {count}")
         with self._mutex:
-            self._use()
+            self._use(writing=True)
             for _ in range(count):
                 self._backend.seal([])
             return self.head()
@@ -214,11 +214,7 @@ class EthTesterConnector(BlockchainConnector):
 
     def stamp(self, number: int) -> BlockStamp:
         with self._mutex:
-            self._use()
-            if not 0 <= number < len(self._blocks):
-                raise ChainUnavailable(
-                    f"the embedded chain has no block {number} yet: its head is {len(self._blocks) - 1}"
-                )
+            self._use(number)
             return _stamp(self._blocks[number])
 
     def now(self) -> int:
@@ -249,11 +245,7 @@ class EthTesterConnector(BlockchainConnector):
     def raw_logs(self, addresses: Sequence[Address], from_block: int, to_block: int) -> list[RawLog]:
         wanted = {_canonical(address) for address in addresses}
         with self._mutex:
-            self._use()
-            if to_block >= len(self._blocks):
-                raise ChainUnavailable(
-                    f"the embedded chain has no block {to_block} yet: its head is {len(self._blocks) - 1}"
-                )
+            self._use(to_block)
             return [
                 log
                 for record in self._blocks[from_block : to_block + 1]
@@ -307,7 +299,7 @@ class EthTesterConnector(BlockchainConnector):
 
     def _send(self, account: LocalAccount, request: TransactionRequest) -> Mined | Pending | Dropped:
         with self._mutex:
-            chain = self._use()
+            chain = self._use(writing=True)
             sender = _canonical(account.address)
             pending = chain.header
             state = chain.get_vm(pending.copy(base_fee_per_gas=0)).state

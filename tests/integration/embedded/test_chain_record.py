@@ -241,6 +241,27 @@ def test_open__twice_in_one_process__is_refused(record):
     EthTesterConnector.open(record.folder).close()
 
 
+def test_read__beside_a_writer__sees_the_chain_and_takes_no_transaction(tmp_path):
+    with EthTesterConnector.open(tmp_path, seed=5, accounts=2) as chain:
+        ledger = run_history(chain)
+        with EthTesterConnector.read(tmp_path) as reader:
+            assert reader.head() == chain.head()
+            assert reader.logs([ledger], 0, 9) == chain.logs([ledger], 0, 9)
+            for write in (
+                lambda: reader.send_value(reader.account(0), reader.account(1).address, 1),
+                lambda: reader.advance_time(1),
+                lambda: reader.advance_blocks(1),
+            ):
+                with pytest.raises(ConfigurationError, match="read only"):
+                    write()
+            assert reader.head() == chain.head()
+            assert reader.read_state(ledger, "count") == 3
+            with pytest.raises(ConfigurationError, match="read only"):
+                reader.tester.mine_blocks(1)
+        chain.send_value(chain.account(0), chain.account(1).address, 1).confirmed()
+    assert verify_chain_record(tmp_path, ARTIFACTS) == []
+
+
 def test_open__a_folder_that_is_a_file__is_unavailable(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(StorageUnavailable):
