@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from flare_offchain.compression.codecs import codec_from_spec
 from flare_offchain.core.errors import ConfigurationError
+from flare_offchain.federation.adversary import behaviour
+from flare_offchain.federation.aggregation.registry import strategy_from_spec
 from flare_offchain.simulation.scenario import Scenario
 from flare_offchain.utils.datasets import Dataset, load_dataset, split
 from flare_offchain.utils.partition import partition
@@ -42,6 +45,13 @@ def prepare(scenario: Scenario) -> PreparedData:
     parts = split(dataset, scenario.seed, probe=scenario.probe_pool, test=test)
     indices = partition(parts.train, scenario.partition, scenario.workers, scenario.seed)
     return PreparedData(tuple(parts.train.subset(part) for part in indices), parts.probe, parts.test)
+
+
+def check_names(scenario: Scenario) -> None:
+    """Raise `ConfigurationError` where the scenario names an attack, a rule or a codec that there is not."""
+    behaviour(scenario.attack)
+    codec_from_spec(scenario.codec, scenario.codec_parameters)
+    strategy_from_spec(scenario.aggregation, scenario.aggregation_parameters)
 
 
 def model_parameters(scenario: Scenario, data: PreparedData) -> Mapping[str, Any]:

@@ -27,13 +27,18 @@ class RunRecord:
         self.settings = folder / "run.json"
         self.log = folder / "rounds.jsonl"
 
+    @property
+    def exists(self) -> bool:
+        """Whether the folder holds a run."""
+        return self.settings.exists()
+
     def begin(self, scenario: Scenario) -> None:
         """Write the settings of a new run, or check that a kept one has the same.
 
         Raises:
             ConfigurationError: the folder holds another run, or something else.
         """
-        if self.settings.exists():
+        if self.exists:
             kept = self.scenario()
             if kept != scenario:
                 names = [n for n, v in kept.to_record().items() if v != scenario.to_record()[n]]

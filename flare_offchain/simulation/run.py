@@ -17,7 +17,7 @@ from flare_offchain.core.phases import Phase
 from flare_offchain.core.records import RoundHistory
 from flare_offchain.models.adapter import ModelAdapter
 from flare_offchain.models.builder import build_adapter
-from flare_offchain.simulation.data import PreparedData, prepare
+from flare_offchain.simulation.data import PreparedData, check_names, prepare
 from flare_offchain.simulation.network import Network, build_network
 from flare_offchain.simulation.population import attackers_of, build_workers
 from flare_offchain.simulation.record import RunRecord
@@ -37,6 +37,11 @@ class SimulationRun:
     def __init__(self, scenario: Scenario, folder: Path) -> None:
         self.scenario, self.folder = scenario, folder
         self.record = RunRecord(folder)
+        self._data: PreparedData | None = None
+        if not self.record.exists:
+            # A scenario that cannot run must leave nothing behind.
+            check_names(scenario)
+            self._data = prepare(scenario)
         self.record.begin(scenario)
         self.results = self.record.rounds()
         self._started = time.monotonic()
@@ -44,7 +49,12 @@ class SimulationRun:
 
     @classmethod
     def open(cls, scenario: Scenario, folder: Path) -> Self:
-        """Start a run in an empty folder, or go on with the same one."""
+        """Start a run in an empty folder, or go on with the same one.
+
+        Raises:
+            ConfigurationError: the scenario names something unknown, or the folder holds something else.
+            DataError: the data cannot be read or divided. Nothing is written then.
+        """
         return cls(scenario, folder)
 
     def __enter__(self) -> Self:
@@ -77,7 +87,7 @@ class SimulationRun:
         if self.finished:
             return
         status("loading data")
-        data = prepare(self.scenario)
+        data = self._data or prepare(self.scenario)
         network = self._network = build_network(self.scenario, data, self.folder, self.record, status)
         self.record.note(parameters=network.schema.parameters)
         loop = _Loop(network, build_workers(network, data), data, status)
@@ -116,7 +126,8 @@ class _Loop:
                 acted += 1
                 gas += done.gas_used
                 self._show(number, worker, done)
-                if self._ended(number):
+                # A new round starts with the first worker, so that attackers, the last, see every honest update.
+                if done.step is Step.OPEN_ROUND or self._ended(number):
                     break
             if not acted and not self._pass_time(waits):
                 return None
