@@ -263,7 +263,8 @@ def lock_folder(folder: Path) -> FileLock:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK_NAME)
+        # Not of one thread: whoever closes the chain lets go of it.
+        lock = FileLock(folder / LOCK_NAME, thread_local=False)
         lock.acquire(blocking=False)
     except Timeout as error:
         raise ChainUnavailable(

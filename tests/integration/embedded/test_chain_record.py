@@ -5,12 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from eth_utils.crypto import keccak
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flare_offchain.blockchain.chain_record import BlockRecord
 from flare_offchain.blockchain.embedded import EthTesterConnector
@@ -262,6 +265,14 @@ def test_read__beside_a_writer__sees_the_chain_and_takes_no_transaction(tmp_path
     assert verify_chain_record(tmp_path, ARTIFACTS) == []
 
 
+def test_close__in_another_thread__lets_go_of_the_folder(tmp_path):
+    chain = EthTesterConnector.open(tmp_path)
+    closer = threading.Thread(target=chain.close)
+    closer.start()
+    closer.join()
+    EthTesterConnector.open(tmp_path).close()
+
+
 def test_open__a_folder_that_is_a_file__is_unavailable(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(StorageUnavailable):
@@ -500,6 +511,19 @@ def test_altered__after_a_block_that_cannot_run__logs_are_still_checked(record):
     record.alter(4, logs=lambda logs: [logs[0] | {"data": logs[0]["data"].replace("01", "02", 1)}])
     found = [(finding.block, finding.what) for finding in record.findings()]
     assert found == [(3, "transaction"), (4, "logs")]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_altered__any_single_byte__is_found(template, tmp_path, data):
+    """Whatever the byte, but for the newline at the very end: without it the last block was never written whole."""
+    place = data.draw(st.integers(0, len(template) - 2), label="place")
+    value = data.draw(st.integers(0, 255).filter(lambda byte: byte != template[place]), label="byte")
+    (tmp_path / "chain.jsonl").write_bytes(template[:place] + bytes([value]) + template[place + 1 :])
+    found = verify_chain_record(tmp_path, ARTIFACTS)
+    assert found
+    block = template[:place].count(b"\n")
+    assert block in {finding.block for finding in found} or block + 1 in {finding.block for finding in found}
 
 
 def test_forged__a_block_consistent_in_itself__does_not_run(record):
