@@ -27,20 +27,18 @@ RULES = (SUM, TRIMMED, NEAREST)
 ACCEPTED = "accepted"
 REASONS = (
     ACCEPTED,
-    "accept_test",
-    "clique",
     "distance",
-    "disagreement",
     "low_information",
+    "noise",
     "not_selected",
     "outlier_norm",
 )
 """Why an update is in the aggregate or not.
 
-`accept_test`: it made the probe's loss worse; `clique`: a near-copy of others beyond one vote; `distance`: too far
-from the others in the space of weights; `disagreement`: it points against the others there; `low_information`: what
-it does to the probe says too little of the labels or of what its peers do; `not_selected`: the rule takes a fixed
-number and others came first; `outlier_norm`: its norm is 0 or beyond what clipping can bring back.
+`distance`: too far from the others in the space of weights, or against the reference there; `low_information`: what it
+does to the probe says too little of the labels or of what its peers do; `noise`: nothing in it is like the others;
+`not_selected`: the rule takes a fixed number and others came first; `outlier_norm`: its norm is 0 or beyond what
+clipping can bring back.
 """
 
 

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from flare_offchain.compression.exact import (
     MAX_EXPONENT,
@@ -36,6 +35,7 @@ from flare_offchain.federation.aggregation.plan import (
 )
 from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, ExactSums, apply
 from flare_offchain.federation.probe import Probe
+from flare_offchain.utils.threads import single_threaded
 
 Forward = Callable[[Weights, Float32Array], NDArray[np.floating[Any]]]
 """(weights, features [N, ...]) -> logits [N, classes]."""
@@ -139,7 +139,7 @@ class AggregationStrategy(ABC):
             NoAcceptableUpdate: no update is acceptable. There is no fallback.
             ConfigurationError: the rule needs a model or a probe that the request lacks.
         """
-        with threadpool_limits(1):
+        with single_threaded():
             judgement = self.judge(request)
             if not judgement.accepted:
                 raise NoAcceptableUpdate(f"{self.name} accepts none of {len(request.updates)} updates")
@@ -153,7 +153,7 @@ class AggregationStrategy(ABC):
         """
         if len(published.verdicts) != len(request.updates):
             return [f"the plan judges {len(published.verdicts)} updates, the round has {len(request.updates)}"]
-        with threadpool_limits(1):
+        with single_threaded():
             try:
                 mine = self.judge(request)
             except NoAcceptableUpdate as error:

@@ -1,0 +1,111 @@
+"""Updates in the space of weights, through their Gram matrix.
+
+Norms, angles, distances and every linear combination of updates follow from the n x n matrix of inner products, so
+the vectors themselves are read once, in blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flare_offchain.compression.exact import DecodedUpdate
+from flare_offchain.core.tensors import ModelSchema
+
+Floats = NDArray[np.float64]
+BLOCK_BYTES = 2**25
+"""Bytes of updates held as float64 at a time."""
+
+
+def gram_matrix(updates: Sequence[DecodedUpdate], schema: ModelSchema) -> Floats:
+    """Return the inner products of the updates, float64 [n, n], symmetric."""
+    count = len(updates)
+    gram = np.zeros((count, count))
+    block = max(1, BLOCK_BYTES // (8 * count))
+    for tensor in schema.tensors:
+        parts = [update.tensors[tensor.name] for update in updates]
+        flat = [part.integers.reshape(-1) for part in parts]
+        scales = np.ldexp(1.0, [part.exponent for part in parts])
+        for start in range(0, tensor.size, block):
+            values = np.stack([array[start : start + block] for array in flat]) * scales[:, None]
+            gram += values @ values.T
+    return (gram + gram.T) / 2
+
+
+def norms(gram: Floats) -> Floats:
+    """Return the Euclidean norm of each update, [n]."""
+    return np.sqrt(np.maximum(np.diagonal(gram), 0.0))
+
+
+def clip_factors(lengths: Floats) -> Floats:
+    """Return min(1, median norm / norm) for each update, [n]; 0 where the norm is 0."""
+    median = float(np.median(lengths))
+    return np.minimum(1.0, np.divide(median, lengths, out=np.zeros_like(lengths), where=lengths > 0))
+
+
+def cosines(gram: Floats) -> Floats:
+    """Return the cosine between each two updates, [n, n]; 0 where a norm is 0."""
+    lengths = norms(gram)
+    product = np.outer(lengths, lengths)
+    return np.divide(gram, product, out=np.zeros_like(gram), where=product > 0)
+
+
+def squared_distances(gram: Floats) -> Floats:
+    """Return the squared distance between each two updates, [n, n], 0 on the diagonal."""
+    squares = np.diagonal(gram)
+    distances = np.maximum(squares[:, None] + squares[None, :] - 2 * gram, 0.0)
+    np.fill_diagonal(distances, 0.0)
+    return distances
+
+
+def distances_to(gram: Floats, weights: Floats) -> Floats:
+    """Return the distance of each update to Σ weights * update, [n]."""
+    products = gram @ weights
+    return np.sqrt(np.maximum(np.diagonal(gram) - 2 * products + weights @ products, 0.0))
+
+
+def nearest(distances: Floats, count: int) -> tuple[tuple[int, ...], ...]:
+    """Return for each update itself and its nearest others, `count` indices in all, ascending."""
+    order = np.argsort(distances + np.diag(np.full(len(distances), -1.0)), axis=1, kind="stable")[:, :count]
+    return tuple(tuple(sorted(row)) for row in order.tolist())
+
+
+def explained_shares(gram: Floats) -> Floats:
+    """Return for each update which share of its squared norm lies in the span of the others, [n], in [0, 1].
+
+    A ridge of 0.1 % of the norm keeps the inverse defined where updates are copies of one another. Noise is explained
+    by chance alone, n - 1 dimensions out of all; what was learnt is explained by what others learnt.
+    """
+    correlation = cosines(gram) + 1e-3 * np.eye(len(gram))
+    inverse = np.linalg.inv(correlation)
+    return np.clip(1.0 - 1.0 / np.diagonal(inverse), 0.0, 1.0)
+
+
+def chance_share(count: int, parameters: int) -> float:
+    """Return the share beyond which noise is explained with a probability below 1e-9.
+
+    For isotropic noise the share follows a beta distribution with mean p = (count - 1) / parameters and variance at
+    most 2 p (1 - p) / parameters; the cut is the mean plus six standard deviations.
+    """
+    share = min(1.0, (count - 1) / max(1, parameters))
+    return float(share + 6 * np.sqrt(2 * share * (1 - share) / max(1, parameters)))
+
+
+def cliques(cosine: Floats, least: float) -> list[list[int]]:
+    """Return the groups of updates connected by cosines of at least `least`; each update is in one group."""
+    unseen = set(range(len(cosine)))
+    groups = []
+    while unseen:
+        frontier = [min(unseen)]
+        unseen.discard(frontier[0])
+        group = []
+        while frontier:
+            member = frontier.pop()
+            group.append(member)
+            linked = [other for other in sorted(unseen) if cosine[member, other] >= least]
+            unseen.difference_update(linked)
+            frontier.extend(linked)
+        groups.append(sorted(group))
+    return groups

@@ -1,0 +1,218 @@
+"""Robust aggregation by mutual information between changes of a model's outputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flare_offchain.core.errors import ConfigurationError, NoAcceptableUpdate
+from flare_offchain.federation.aggregation.effects import measure_effects
+from flare_offchain.federation.aggregation.evidence import labelled_evidence, peer_evidence
+from flare_offchain.federation.aggregation.geometry import (
+    chance_share,
+    clip_factors,
+    cliques,
+    cosines,
+    explained_shares,
+    gram_matrix,
+    norms,
+)
+from flare_offchain.federation.aggregation.information import cross_entropies
+from flare_offchain.federation.aggregation.plan import ACCEPTED, SUM, Plan
+from flare_offchain.federation.aggregation.strategy import (
+    AggregationStrategy,
+    Judgement,
+    SelectionRequest,
+    compare_integers,
+    set_multipliers,
+    verdict,
+)
+from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, apply
+from flare_offchain.federation.probe import Probe
+
+Floats = NDArray[np.float64]
+LOSS_SLACK = 0.3
+"""The accept test lets the probe's loss rise by this many standard errors: noise, not harm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What `compose` needs of the judgement: clip factors and votes of the updates, [n]."""
+
+    clips: Floats
+    votes: Floats
+
+
+class MIAggregationStrategy(AggregationStrategy):
+    """Keeps updates that know something, and averages them.
+
+    1. Updates are clipped to the median norm.
+    2. Updates that lie in the span of the others no more than noise would are rejected (`noise`).
+    3. What each update does to the logits on the round's probe is compared with the probe's labels (or, without
+       labels, with what its peers do); see `evidence`.
+    4. The reference is the median evidence of the better half. Below `mi_threshold` times the reference an update is
+       rejected (`low_information`). The cut moves with the round: no absolute threshold can separate.
+    5. Near-copies (a cosine of `clique_cosine`) share one vote, unless they are more than half of all.
+    6. The mean of the accepted, weighted by votes and (with `weigh_samples`) samples, is taken.
+    7. With labels, the step is halved up to `max_halvings` times until the probe's loss does not rise; if it still
+       rises, nobody is accepted.
+
+    Args:
+        mi_threshold: share of the reference below which an update is rejected, -1 to 1.
+        min_clients: at least so many updates must be accepted. Where fewer reach the cut, the best-scored join them
+            as long as their evidence is positive; if that does not suffice the round is abandoned.
+        test_data_size: the first so many samples of the probe are used, at least 2.
+        use_labels: whether to use the probe's labels where it has them.
+        weigh_samples: whether updates weigh by their samples, which workers only claim.
+        clique_cosine: from this cosine on updates are copies, in (0, 1].
+        max_halvings: 0 to 16.
+        score_margin, multiplier_margin: see `AggregationStrategy`.
+    """
+
+    name = "mutual_information"
+
+    def __init__(
+        self,
+        mi_threshold: float = 0.1,
+        min_clients: int = 2,
+        test_data_size: int = 100,
+        *,
+        use_labels: bool = True,
+        weigh_samples: bool = False,
+        clique_cosine: float = 0.97,
+        max_halvings: int = 4,
+        score_margin: float = 1e-3,
+        multiplier_margin: int = 2,
+    ) -> None:
+        super().__init__(score_margin=score_margin, multiplier_margin=multiplier_margin)
+        if not (math.isfinite(mi_threshold) and -1 <= mi_threshold <= 1):
+            raise ConfigurationError("mi_threshold is a share of the reference, -1 to 1")
+        if min_clients < 1 or test_data_size < 2:
+            raise ConfigurationError("min_clients is at least 1, test_data_size at least 2")
+        if not 0 < clique_cosine <= 1 or not 0 <= max_halvings <= 16:
+            raise ConfigurationError("clique_cosine is in (0, 1], max_halvings 0 to 16")
+        self.mi_threshold = float(mi_threshold)
+        self.min_clients = min_clients
+        self.test_data_size = test_data_size
+        self.use_labels = use_labels
+        self.weigh_samples = weigh_samples
+        self.clique_cosine = float(clique_cosine)
+        self.max_halvings = max_halvings
+
+    def judge(self, request: SelectionRequest) -> Judgement:
+        """Score every update; see the class."""
+        request = self._shorten(request)
+        count = len(request.updates)
+        if count < self.min_clients:
+            raise NoAcceptableUpdate(f"{count} updates are fewer than min_clients = {self.min_clients}")
+        gram = gram_matrix(request.updates, request.schema)
+        lengths = norms(gram)
+        clips = clip_factors(lengths)
+        cosine = cosines(gram)
+        effects = measure_effects(request, clips, lengths)
+        labels = self._labels(request)
+        scores = peer_evidence(effects, cosine) if labels is None else labelled_evidence(effects, labels)
+        learnt = explained_shares(gram) - chance_share(count, request.schema.parameters)
+        if count < 3:
+            learnt = np.ones(count)
+        usable = (np.rint(clips * MAX_MULTIPLIER) >= 1) & (learnt >= 0)
+        cut = self._cut(scores, usable)
+        verdicts = []
+        for score, clip, share in zip(scores, clips, learnt, strict=True):
+            if np.rint(clip * MAX_MULTIPLIER) < 1:
+                verdicts.append(verdict(score, -1.0, "outlier_norm"))
+            elif share < 0:
+                verdicts.append(verdict(score, min(share, score - cut), "noise"))
+            else:
+                margin = min(share, score - cut)
+                verdicts.append(verdict(score, margin, ACCEPTED if score >= cut else "low_information"))
+        return Judgement(tuple(verdicts), Evidence(clips, self._votes(cosine)))
+
+    def compose(self, request: SelectionRequest, judgement: Judgement) -> Plan:
+        """Weigh the accepted updates and find the step that the accept test admits."""
+        request = self._shorten(request)
+        plan = self._unhalved(request, judgement)
+        for shift, slack in self._slacks(request, plan):
+            if slack >= 0:
+                return replace(plan, divisor=plan.divisor << shift, step_shift=shift)
+        raise NoAcceptableUpdate("the accepted updates raise the probe's loss at every step size")
+
+    def compare(self, request: SelectionRequest, judgement: Judgement, published: Plan) -> list[str]:
+        """Compare weights; the published step stands where the accept test is within the margin."""
+        request = self._shorten(request)
+        plan = self._unhalved(request, judgement)
+        if not self._admits(request, plan, published.step_shift):
+            return [f"the step shift {published.step_shift} is not what the accept test gives"]
+        shift = published.step_shift
+        own = replace(plan, divisor=plan.divisor << shift, step_shift=shift)
+        return compare_integers(own, published, self.multiplier_margin)
+
+    def _shorten(self, request: SelectionRequest) -> SelectionRequest:
+        probe = request.probe
+        if probe is None or len(probe) <= self.test_data_size:
+            return request
+        features = probe.features[: self.test_data_size]
+        labels = None if probe.labels is None else probe.labels[: self.test_data_size]
+        return replace(request, probe=Probe(features, labels))
+
+    def _labels(self, request: SelectionRequest) -> NDArray[np.int64] | None:
+        return request.probe.labels if self.use_labels and request.probe is not None else None
+
+    def _cut(self, scores: Floats, usable: NDArray[np.bool_]) -> float:
+        """Return the score from which updates are accepted."""
+        ordered = np.sort(scores[usable])[::-1]
+        if len(ordered) < self.min_clients:
+            raise NoAcceptableUpdate(f"only {len(ordered)} updates are neither noise nor out of range")
+        reference = float(np.median(ordered[: (len(ordered) + 1) // 2]))
+        if reference <= 0:
+            raise NoAcceptableUpdate("the better half of the updates carries no information")
+        cut = self.mi_threshold * reference
+        if np.sum(ordered >= cut) >= self.min_clients:
+            return cut
+        cut = float(ordered[self.min_clients - 1])
+        if cut <= 0:
+            raise NoAcceptableUpdate(f"fewer than {self.min_clients} updates carry information")
+        return cut
+
+    def _votes(self, cosine: Floats) -> Floats:
+        votes = np.ones(len(cosine))
+        for group in cliques(cosine, self.clique_cosine):
+            if len(group) <= len(cosine) / 2:
+                votes[group] = 1 / len(group)
+        return votes
+
+    def _unhalved(self, request: SelectionRequest, judgement: Judgement) -> Plan:
+        evidence: Evidence = judgement.evidence
+        samples = np.asarray(request.sample_weights if self.weigh_samples else np.ones(len(request.updates)), float)
+        accepted = np.asarray([entry.accepted for entry in judgement.verdicts])
+        weights = np.where(accepted, samples * evidence.votes, 0.0)
+        # Scaled so that the largest weight uses all bits of a multiplier.
+        weights *= MAX_MULTIPLIER / weights.max()
+        verdicts = set_multipliers(judgement.verdicts, np.rint(weights * evidence.clips).astype(int).tolist())
+        divisor = int(np.maximum(np.rint(weights[accepted]), 1).sum())
+        return Plan(verdicts, SUM, divisor)
+
+    def _slacks(self, request: SelectionRequest, plan: Plan) -> Iterator[tuple[int, float]]:
+        """Yield for each step shift by how much the probe's loss stays below what is tolerated, in nats."""
+        labels = self._labels(request)
+        if labels is None:
+            yield 0, 0.0
+            return
+        sums = plan.combine(request.updates, request.schema)
+        before = cross_entropies(request.logits(request.base), labels)
+        for shift in range(self.max_halvings + 1):
+            model = apply(sums, plan.divisor << shift, request.base)
+            change = cross_entropies(request.logits(model), labels) - before
+            yield shift, float(LOSS_SLACK * change.std() / math.sqrt(len(change)) - change.mean())
+
+    def _admits(self, request: SelectionRequest, plan: Plan, published: int) -> bool:
+        for shift, slack in self._slacks(request, plan):
+            if shift == published:
+                return slack >= -self.score_margin
+            if slack > self.score_margin:
+                return False
+        return False
