@@ -6,14 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eth.exceptions import PyEVMError
 from eth.vm.forks.prague.transactions import PragueTransactionBuilder
-from eth_utils.exceptions import ValidationError
-from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
 from flare_offchain.blockchain.abi import SELECTOR_BYTES, checksum
 from flare_offchain.blockchain.artifacts import ContractArtifact
 from flare_offchain.blockchain.chain_record import LogRecord
+from flare_offchain.blockchain.record_hashes import REFUSALS
 from flare_offchain.blockchain.reverts import show_value
 from flare_offchain.core.errors import MalformedObject
 from flare_offchain.core.types import Address
@@ -59,13 +57,12 @@ class RecordDecoder:
 
     def call(self, raw: bytes) -> DecodedCall | None:
         """Decode a raw signed transaction; None where it is none."""
-        try:
-            transaction: Any = PragueTransactionBuilder.decode(raw)
-        except (ValidationError, PyEVMError, RLPException, ValueError, TypeError, IndexError):
+        transaction = _transaction(raw)
+        if transaction is None:
             return None
         try:
             sender: Address | None = checksum(bytes(transaction.sender))
-        except (ValidationError, ValueError):
+        except REFUSALS:
             sender = None
         to = checksum(bytes(transaction.to)) if transaction.to else None
         contract, function, arguments = self._function(bytes(transaction.data)) if to else ("", "", {})
@@ -91,4 +88,17 @@ class RecordDecoder:
                 except MalformedObject:
                     continue
                 return DecodedLog(artifact.name, event.name, arguments, checksum(log.address))
+        return None
+
+
+def call_data(raw: bytes) -> bytes | None:
+    """Return the call data of a raw signed transaction; None where it is none."""
+    transaction = _transaction(raw)
+    return None if transaction is None else bytes(transaction.data)
+
+
+def _transaction(raw: bytes) -> Any:
+    try:
+        return PragueTransactionBuilder.decode(raw)
+    except REFUSALS:
         return None

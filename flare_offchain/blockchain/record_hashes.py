@@ -10,13 +10,23 @@ from eth.db.trie import make_trie_root_and_nodes
 from eth.exceptions import PyEVMError
 from eth.rlp.logs import Log
 from eth.rlp.receipts import Receipt
+from eth_keys.exceptions import BadSignature
 from eth_utils.crypto import keccak
 from eth_utils.exceptions import ValidationError
 from rlp.exceptions import RLPException  # type: ignore[import-untyped]
 
 from flare_offchain.blockchain.chain_record import BlockRecord
 
-REFUSALS = (ValidationError, PyEVMError, RLPException, ValueError, TypeError, OverflowError)
+REFUSALS = (
+    ValidationError,
+    BadSignature,
+    PyEVMError,
+    RLPException,
+    ValueError,
+    TypeError,
+    IndexError,
+    OverflowError,
+)
 """What py-evm raises where bytes are no transaction, or none that the block can hold."""
 _RLP_LIST = 0xC0
 
@@ -52,7 +62,7 @@ def receipts_match(record: BlockRecord) -> bool:
             kind = raw[:1] if raw and raw[0] < _RLP_LIST else b""
             status = b"\1" if receipt.status == 1 else b""
             encoded.append(kind + Receipt(status, receipt.cumulative_gas, emitted).encode())
-    except (*REFUSALS, IndexError):
+    except REFUSALS:
         return False
     return merkle_root(encoded) == record.receipts_root
 

@@ -346,7 +346,8 @@ def test_altered__a_transactions_argument__is_decoded(record):
     assert "Ledger.write" in finding.message
 
 
-@pytest.mark.parametrize("position", [0, 1, 5, 40, -1, -40])
+# From -65 to -34 lies the signature's r: half of all values are on no point of the curve.
+@pytest.mark.parametrize("position", [0, 1, 5, 40, -1, -33, *range(-64, -34, 4)])
 def test_altered__any_byte_of_a_transaction__is_found(record, position):
     raw = bytearray.fromhex(json.loads(record.lines[4])["transactions"][0][2:])
     raw[position] ^= 1
