@@ -26,7 +26,7 @@ from flare_offchain.federation.probe import Probe, draw_probe
 from flare_offchain.federation.report import MALFORMED, UNAVAILABLE, USED, Report, bitmap_of
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.federation.update import TaskIdentity, update_context
-from flare_offchain.models.forward import forward_function
+from flare_offchain.models.forward import forward_function, forward_many_function
 from flare_offchain.utils.serialization import read_model, read_safetensors, write_model
 
 MAX_MODEL_BYTES = 2**31
@@ -114,6 +114,7 @@ class RoundInputs:
             schema=self.schema,
             forward=forward_function(self.spec.model.name, self.spec.model.parameters),
             probe=probe,
+            forward_many=forward_many_function(self.spec.model.name, self.spec.model.parameters),
         )
 
     def strategy(self) -> AggregationStrategy:
