@@ -151,7 +151,12 @@ class EthereumConnector(BlockchainConnector):
 
     def receipt(self, transaction_hash: bytes) -> Receipt | None:
         """Return the receipt of a transaction, or None while it is not mined."""
-        found = self._ask("eth_getTransactionReceipt", hex_of(transaction_hash))
+        try:
+            found = self.rpc.request("eth_getTransactionReceipt", hex_of(transaction_hash))
+        except RpcRefused as refused:
+            if refused.says("indexing"):
+                return None
+            raise self.rpc.unavailable(refused, "a receipt") from None
         if found is None:
             return None
         try:
