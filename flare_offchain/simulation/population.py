@@ -12,16 +12,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from flare_offchain.blockchain.outcomes import TransactionOutcome
-from flare_offchain.compression.codec import UpdateCodec, decode_update
-from flare_offchain.compression.codecs import codec_from_spec
+from flare_offchain.compression.codec import decode_update
 from flare_offchain.consensus.identities import bitmap_digest, inner_hash, proposal_digest
 from flare_offchain.core.phases import RejectReason
-from flare_offchain.core.tensors import ModelSchema, Weights, subtract
+from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.federation.adversary import AttackContext, Behaviour, LocalData, behaviour
 from flare_offchain.federation.round import aggregate_round
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.federation.update import update_context
-from flare_offchain.models.adapter import ModelAdapter, TrainingOptions
+from flare_offchain.models.adapter import ModelAdapter
 from flare_offchain.models.builder import build_adapter
 from flare_offchain.simulation.data import PreparedData
 from flare_offchain.simulation.network import Network
@@ -30,54 +29,9 @@ from flare_offchain.utils.serialization import read_model, write_model
 from flare_offchain.workers.committee import CommitteeRole, remember_inner
 from flare_offchain.workers.plan import View
 from flare_offchain.workers.surroundings import Surroundings
-from flare_offchain.workers.trainer import TrainerRole, update_entry
+from flare_offchain.workers.trainer import TrainerRole, kept_update
+from flare_offchain.workers.training import HonestTrainer
 from flare_offchain.workers.worker import Worker
-
-ROUND_STRIDE = 1_000_003
-"""Separates the seeds of workers and rounds: a prime above any number of rounds that a run has."""
-
-
-class HonestTrainer:
-    """Trains on its own data and encodes with error feedback."""
-
-    def __init__(self, spec: TaskSpec, data: Dataset, schema: ModelSchema, adapter: ModelAdapter, seed: int) -> None:
-        self.spec, self.data, self.schema, self.adapter, self.seed = spec, data, schema, adapter, seed
-        self.codec: UpdateCodec = codec_from_spec(spec.codec.name, spec.codec.parameters)
-
-    @property
-    def sample_count(self) -> int:
-        """Number of training samples."""
-        return len(self.data)
-
-    def delta(self, base: Weights, round_number: int) -> Weights:
-        """Train from the base model and return ΔW; a pure function of the two, the data and the seed."""
-        training = self.spec.training
-        self.adapter.set_weights(base)
-        options = TrainingOptions(
-            batch_size=training.batch_size,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay,
-            proximal=training.proximal,
-            seed=self.seed * ROUND_STRIDE + round_number,
-        )
-        self.adapter.train(self.data, training.epochs, training.learning_rate, options)
-        return subtract(self.adapter.get_weights(), base)
-
-    def make_update(self, base: Weights, round_number: int, context: bytes) -> bytes:
-        """Train and encode."""
-        return self.codec.encode(self.delta(base, round_number), self.schema, context).data
-
-    def acknowledge(self, accepted: bool) -> None:
-        """Tell the error feedback what became of the newest update."""
-        self.codec.acknowledge(accepted)
-
-    def save_memory(self) -> bytes:
-        """Return the codec's memory."""
-        return self.codec.state_bytes()
-
-    def load_memory(self, data: bytes) -> None:
-        """Restore the codec's memory."""
-        self.codec.load_state(data, self.schema)
 
 
 @dataclass(slots=True)
@@ -117,7 +71,7 @@ class Conspiracy:
         base = task.base_model(round_number)
         rows = []
         for s in self.honest:
-            data = s.journal.read(update_entry(s, round_number))
+            data = kept_update(s, round_number)
             if data is not None:
                 context = update_context(s.identity, round_number, s.address, base.digest)
                 rows.append(decode_update(data, self.network.schema, context).to_vector())

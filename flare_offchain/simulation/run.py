@@ -24,8 +24,9 @@ from flare_offchain.simulation.record import RunRecord
 from flare_offchain.simulation.results import RoundResult, Summary, summarise
 from flare_offchain.simulation.scenario import Scenario
 from flare_offchain.storage.cid import cid_string
+from flare_offchain.workers.keeper import Done
 from flare_offchain.workers.plan import Step, Wait
-from flare_offchain.workers.worker import Done, Worker
+from flare_offchain.workers.worker import Worker
 
 Status = Callable[[str], None]
 FLOAT32_BYTES = 4

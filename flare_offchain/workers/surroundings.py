@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator, RoundView, TaskView
 from flare_offchain.blockchain.outcomes import BlockStamp
 from flare_offchain.consensus.keys import VrfKey
-from flare_offchain.core.errors import RoundAbandoned
+from flare_offchain.core.errors import ChainUnavailable, InconsistentHistory, RoundAbandoned
 from flare_offchain.core.history import HistoryFold
 from flare_offchain.core.records import RoundHistory, TaskHistory
 from flare_offchain.core.types import Address
@@ -17,6 +17,8 @@ from flare_offchain.federation.update import TaskIdentity
 from flare_offchain.storage.provider import StorageProvider
 from flare_offchain.workers.journal import Journal
 from flare_offchain.workers.plan import View
+
+_NOTHING = BlockStamp(-1, b"", 0)
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -27,12 +29,12 @@ if TYPE_CHECKING:
 class History:
     """The folded history of one task, read once and extended block by block.
 
-    Several workers in one process may share one; it only ever follows the chain.
+    Several workers in one process may share one. Where the chain was reorganised below what was read, it is read anew.
     """
 
     def __init__(self, connector: BlockchainConnector, coordinator: RoundCoordinator, task_id: int, start: int) -> None:
-        self._connector, self._coordinator, self._task_id = connector, coordinator, task_id
-        self._fold, self._next = HistoryFold(), start
+        self._connector, self._coordinator, self._task_id, self._start = connector, coordinator, task_id, start
+        self._fold, self._read_to = HistoryFold(), _NOTHING
         self._views: tuple[BlockStamp, TaskView, RoundView] | None = None
 
     def views(self, stamp: BlockStamp) -> tuple[TaskView, RoundView]:
@@ -47,15 +49,38 @@ class History:
 
         Raises:
             RoundAbandoned: the chain knows no such task.
+            ChainUnavailable: the endpoint does not answer, or its chain was reorganised meanwhile.
         """
-        head = self._connector.head().number
-        if head >= self._next:
-            self._fold.extend(self._connector.logs([self._coordinator.contract], self._next, head))
-            self._next = head + 1
+        head = self._connector.head()
+        # An endpoint behind another one may be a few blocks late: what was read stays until it has caught up.
+        if head != self._read_to and head.number >= self._read_to.number:
+            self._extend(head)
         task = self._fold.tasks.get(self._task_id)
         if task is None:
             raise RoundAbandoned(f"task {self._task_id} is not on this chain")
         return task
+
+    def _extend(self, head: BlockStamp) -> None:
+        if self._reorganised():
+            self._forget()
+        first = max(self._start, self._read_to.number + 1)
+        events = self._connector.logs([self._coordinator.contract], first, head.number)
+        try:
+            self._fold.extend(events)
+        except InconsistentHistory:
+            reorganised = self._reorganised()
+            self._forget()
+            if reorganised:
+                raise ChainUnavailable("the chain was reorganised while its events were read: read again") from None
+            raise
+        self._read_to = head
+
+    def _reorganised(self) -> bool:
+        known = self._read_to
+        return known is not _NOTHING and self._connector.stamp(known.number).hash != known.hash
+
+    def _forget(self) -> None:
+        self._fold, self._read_to = HistoryFold(), _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +120,18 @@ def round_history(surroundings: Surroundings, view: View) -> tuple[TaskHistory, 
     if history is None:
         raise RoundAbandoned(f"the chain has no events of round {view.round.round}")
     return task, history
+
+
+def read_view(
+    connector: BlockchainConnector, coordinator: RoundCoordinator, history: History, task_id: int, address: Address
+) -> View:
+    """Read the chain at its newest block, as far as one account needs it. Raises `ChainUnavailable`."""
+    stamp = connector.head()
+    task, current = history.views(stamp)
+    return View(
+        now=connector.now(),
+        block=stamp.number,
+        task=task,
+        round=current,
+        enrolment=coordinator.enrolment(task_id, address, block=stamp),
+    )

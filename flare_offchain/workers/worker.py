@@ -1,55 +1,27 @@
 """A worker: one account that trains, sits on committees when the VRF draws it, and moves rounds on.
 
 A worker keeps nothing in memory that it could not read again. Each cycle reads the chain at one block, asks the plan
-what is due (`flare_offchain.workers.plan`), and does that one thing. What a role does is in `trainer.py` and
-`committee.py`; this file holds what they share and the cycle.
+what is due (`flare_offchain.workers.plan`), and does that one thing. What a role does is in `trainer.py`,
+`committee.py` and `keeper.py`; this file holds what they share and the cycle.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
-from flare_offchain.blockchain.outcomes import Confirmed, Reverted, TransactionOutcome
+from flare_offchain.blockchain.outcomes import Reverted
 from flare_offchain.consensus.chain_proof import prove_for_chain, verify_for_chain
 from flare_offchain.core.errors import RoundAbandoned
 from flare_offchain.core.types import Address
 from flare_offchain.workers.committee import CommitteeRole
+from flare_offchain.workers.keeper import KEEPING, RACES, Done, keep
 from flare_offchain.workers.plan import Local, Step, View, Wait, next_step
-from flare_offchain.workers.surroundings import Surroundings
+from flare_offchain.workers.surroundings import Surroundings, read_view
 from flare_offchain.workers.trainer import TrainerRole
 
-RACES = frozenset(
-    {
-        "WrongPhase",
-        "WrongRound",
-        "WrongAttempt",
-        "RoundInProgress",
-        "SeedAlreadyFixed",
-        "DeadlineNotPassed",
-        "DeadlinePassed",
-        "CommitteeFull",
-        "SeatAlreadyClaimed",
-        "SeedBlockNotReached",
-        "UpdateAlreadySubmitted",
-        "RoundFull",
-    }
-)
-"""Refusals that only say that somebody else, or time, was faster: read the chain again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A step that was taken. `outcome` is None where it needed no transaction."""
-
-    step: Step
-    round: int
-    outcome: TransactionOutcome | None = None
-    note: str = ""
-
-    @property
-    def gas_used(self) -> int:
-        """Gas that the step cost; 0 where it needed no transaction."""
-        return self.outcome.gas_used if isinstance(self.outcome, Confirmed) else 0
+MAX_UNEXPLAINED = 3
+"""How often a step is taken again whose transaction was mined, reverted, and would have gone through a moment ago."""
 
 
 @dataclass(slots=True)
@@ -58,6 +30,7 @@ class _Scratch:
 
     position: tuple[int, int, int, bool] = (0, 0, 0, False)
     declined: set[Step] = field(default_factory=set)
+    unexplained: Counter[Step] = field(default_factory=Counter)
     output: tuple[bytes, int, bytes] | None = None
 
 
@@ -83,22 +56,14 @@ class Worker:
     def look(self) -> View:
         """Read the chain at its newest block."""
         s = self.surroundings
-        stamp = s.connector.head()
-        task, current = s.history.views(stamp)
-        return View(
-            now=s.connector.now(),
-            block=stamp.number,
-            task=task,
-            round=current,
-            enrolment=s.coordinator.enrolment(s.task_id, self.address, block=stamp),
-        )
+        return read_view(s.connector, s.coordinator, s.history, s.task_id, s.address)
 
     def next_step(self) -> tuple[View, Step | Wait]:
         """Read the chain and return what is due."""
         view = self.look()
         self._forget_declined(view)
         step = next_step(view, self._local(view))
-        if isinstance(step, Step) and not self._mine(step):
+        if step in KEEPING and not self.keeps:
             return view, Wait("others move the round on", until=view.round.deadline + 1)
         return view, step
 
@@ -122,10 +87,18 @@ class Worker:
             self._scratch.declined.add(step)
             return Done(step, number, note=f"given up: {error}")
         if isinstance(done.outcome, Reverted):
-            if done.outcome.error not in RACES:
-                raise done.outcome.revert.exception()
-            self._scratch.declined.add(step)
+            self._refused(step, done.outcome)
         return done
+
+    def _refused(self, step: Step, outcome: Reverted) -> None:
+        if outcome.receipt is not None and outcome.error is None:
+            # It went through when it was simulated, so something in its block came before it. It may still be due.
+            self._scratch.unexplained[step] += 1
+            if self._scratch.unexplained[step] < MAX_UNEXPLAINED:
+                return
+        elif outcome.error not in RACES:
+            raise outcome.revert.exception()
+        self._scratch.declined.add(step)
 
     def _execute(self, step: Step, view: View) -> Done:
         s, number, task_id = self.surroundings, view.round.round, self.surroundings.task_id
@@ -145,30 +118,9 @@ class Worker:
                 outcome = self.committee.vote(s, view)
             case Step.REVEAL:
                 outcome = self.committee.reveal(s, view)
-            case Step.OPEN_ROUND:
-                outcome = s.coordinator.open_round(s.account, task_id)
-            case Step.CLOSE_TRAINING:
-                outcome = s.coordinator.close_training(s.account, task_id)
-            case Step.FIX_SEED:
-                outcome = s.coordinator.fix_seed(s.account, task_id)
-            case Step.CLOSE_SORTITION:
-                outcome = s.coordinator.close_sortition(s.account, task_id)
-            case Step.CLOSE_VALIDATION:
-                outcome = s.coordinator.close_validation(s.account, task_id)
-            case Step.ADVANCE:
-                outcome = s.coordinator.advance(s.account, task_id)
+            case _:
+                outcome = keep(s.coordinator, s.account, task_id, step)
         return Done(step, number, outcome)
-
-    def _mine(self, step: Step) -> bool:
-        keeping = {
-            Step.OPEN_ROUND,
-            Step.CLOSE_TRAINING,
-            Step.FIX_SEED,
-            Step.CLOSE_SORTITION,
-            Step.CLOSE_VALIDATION,
-            Step.ADVANCE,
-        }
-        return self.keeps or step not in keeping
 
     def _local(self, view: View) -> Local:
         return Local(
@@ -183,6 +135,7 @@ class Worker:
         position = (view.round.round, int(view.round.phase), view.round.attempt, any(view.round.seed))
         if position != self._scratch.position:
             self._scratch.position, self._scratch.declined = position, set()
+            self._scratch.unexplained.clear()
 
     def _output(self, view: View) -> int | None:
         if not any(view.round.seed):
