@@ -54,7 +54,7 @@ class Scenario:
     data: str = "digits"
     data_dir: str | None = None
     partition: str = "dirichlet:0.5"
-    aggregation: str = "mi"
+    aggregation: str = "mutual_information"
     aggregation_parameters: Mapping[str, Any] = field(default_factory=dict)
     codec: str = "powersgd"
     codec_parameters: Mapping[str, Any] = field(default_factory=dict)
