@@ -17,6 +17,7 @@ LAYERS = [
     {"edge"},
     {"workers", "audit"},
     {"simulation"},
+    {"devnet"},
     {"cli"},
 ]
 """From the bottom up. Parts of one layer never import each other."""

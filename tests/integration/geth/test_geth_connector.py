@@ -1,0 +1,32 @@
+"""The connector for any chain, on geth, against the suite that every connector passes."""
+
+import time
+
+import pytest
+from eth_account import Account
+
+from flare_offchain.blockchain.ethereum import EthereumConnector
+from flare_offchain.devnet.chain_daemon import fund
+from tests.integration.geth.conftest import POLICY
+from tests.suites.connector_suite import ConnectorSuite
+
+pytestmark = pytest.mark.integration
+
+
+class TestEthereumConnectorOnGeth(ConnectorSuite):
+    @pytest.fixture
+    def chain(self, geth):
+        with EthereumConnector(geth.url, chain_id=1337, policy=POLICY) as chain:
+            yield chain
+
+    @pytest.fixture
+    def funded(self, chain):
+        # New accounts for each test: what the suite says of nonces and balances starts from nothing.
+        accounts = [Account.create() for _ in range(3)]
+        fund(chain, {account.address: 1000 * 10**18 for account in accounts})
+        return accounts
+
+    @pytest.fixture
+    def pass_time(self):
+        # The clock of a real client cannot be turned: seconds pass, but not hours.
+        return lambda seconds: time.sleep(min(seconds, 1.1))
