@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 
-import click
 import typer
 
 from flare_offchain.cli import audit, demo, deploy, key, model, show, simulate, task, worker
@@ -40,19 +39,28 @@ INTERRUPTED = 130
 def run(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code. Errors are one line on standard error."""
     try:
-        result = app(arguments, standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        sys.exit(2)
-    except click.ClickException as error:
-        error.show()
+        result = app(arguments, standalone_mode=False, prog_name="flare")
+    except typer.TyperException as error:
+        _explain(error)
         sys.exit(error.exit_code)
     except FlareError as error:
-        sys.stderr.write(f"flare: {error}\n")
+        sys.stderr.write(f"flare: {' '.join(str(error).split())}\n")
         sys.exit(exit_code(error))
-    except (KeyboardInterrupt, click.Abort):
-        sys.stderr.write("flare: interrupted; what was kept so far is whole, run the same command again to go on\n")
-        sys.exit(INTERRUPTED)
+    except (KeyboardInterrupt, typer.Abort):
+        result = INTERRUPTED
     except BrokenPipeError:
         sys.exit(INTERRUPTED)
+    if result == INTERRUPTED:
+        sys.stderr.write("flare: interrupted; what was kept so far is whole, run the same command again to go on\n")
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _explain(error: typer.TyperException) -> None:
+    """Say what is wrong with the command; a group that is named without a command shows its help instead."""
+    text = error.format_message().removeprefix("Invalid value: ")
+    if "\n" in text:
+        sys.stderr.write(text + "\n")
+        return
+    context = getattr(error, "ctx", None)
+    command = "flare" if context is None else context.command_path
+    sys.stderr.write(f"flare: {text.removesuffix('.')} (`{command} --help` shows how)\n")

@@ -6,10 +6,11 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-WIDE = 120
-"""Columns of a table that is not printed on a terminal."""
+UNBOUNDED = 10_000
+"""Columns where nothing limits them."""
 
 
 @dataclass(slots=True)
@@ -29,7 +30,12 @@ class Output:
         if not self.as_json:
             from rich.console import Console
 
-            Console(highlight=False, soft_wrap=True).print(text)
+            Console(highlight=False, soft_wrap=True, markup=False).print(text)
+
+    def result(self, text: str, record: Mapping[str, Any]) -> None:
+        """Print what was done: a line for people, or one JSON object."""
+        self.say(text)
+        self.emit(record)
 
     def fields(self, title: str, values: Mapping[str, object]) -> None:
         """Print a record: one JSON object, or a list of names and values."""
@@ -39,22 +45,25 @@ class Output:
         self.table(title, ("", ""), [(name.replace("_", " "), value) for name, value in values.items()])
 
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Print a table for people."""
-        if self.as_json:
+        """Print a table for people; nothing where it has no rows."""
+        shown = [[_text(cell) for cell in row] for row in rows]
+        if self.as_json or not shown:
             return
+        if title:
+            self.say(title)
         from rich import box
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
 
         headed = any(columns)
-        table = Table(
-            title=title or None, box=box.SIMPLE_HEAD if headed else None, show_header=headed, title_justify="left"
-        )
+        table = Table(box=box.SIMPLE_HEAD if headed else None, show_header=headed)
         for column in columns:
             table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*[_text(cell) for cell in row])
-        Console(highlight=False, width=None if sys.stdout.isatty() else WIDE).print(table)
+        for cells in shown:
+            table.add_row(*[Text(cell) for cell in cells])
+        # A file or a pipe has no width: nothing is folded there.
+        Console(highlight=False, width=None if sys.stdout.isatty() else UNBOUNDED).print(table)
 
 
 def progress(text: str) -> None:
@@ -63,8 +72,18 @@ def progress(text: str) -> None:
     sys.stderr.flush()
 
 
+def moment(timestamp: int) -> str:
+    """Return a block's time for people (UTC)."""
+    try:
+        return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"{timestamp} s after 1970"
+
+
 def _text(cell: object) -> str:
-    return "–" if cell is None else str(cell)
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return "–" if cell is None or cell == "" else str(cell)
 
 
 def _plain(value: object) -> object:

@@ -1,0 +1,105 @@
+"""What an audit judges: the events of a coordinator and its registry, and the facts of their chain.
+
+It comes from a chain that answers (an endpoint, or an embedded chain that was run again), or from the record of an
+embedded chain that has been altered, as far as it can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from flare_offchain.audit.facts import ChainFacts
+from flare_offchain.blockchain.artifacts import load_artifact
+from flare_offchain.blockchain.connector import BlockchainConnector
+from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator
+from flare_offchain.blockchain.events import ChainEvent
+from flare_offchain.blockchain.facts import ConnectorFacts
+from flare_offchain.core.errors import InconsistentHistory
+from flare_offchain.core.history import HistoryFold
+from flare_offchain.core.records import RoundHistory, TaskHistory
+from flare_offchain.core.types import Address
+
+if TYPE_CHECKING:
+    from flare_offchain.blockchain.recorded_chain import RecordedChain
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """An account registered a VRF key in a block."""
+
+    block: int
+    account: Address
+    vrf_key: int
+
+
+@dataclass(slots=True)
+class Evidence:
+    """The events of one coordinator, folded, and what else the chain says."""
+
+    chain_id: int
+    coordinator: Address
+    facts: ChainFacts
+    head: tuple[int, bytes]
+    tasks: dict[int, TaskHistory] = field(default_factory=dict)
+    registrations: list[Registration] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def keys_at(self, history: RoundHistory) -> dict[Address, int]:
+        """Return the VRF key that each account had in a round.
+
+        An account may withdraw and register another key, but not within a round that it takes part in: the delay
+        before a withdrawal is longer than any round.
+        """
+        last = self.head[0] if history.ended_block is None else history.ended_block
+        return {item.account: item.vrf_key for item in self.registrations if item.block <= last}
+
+    def add(self, events: Iterable[ChainEvent], registered: Iterable[ChainEvent], *, tolerant: bool = False) -> None:
+        """Fold the coordinator's and the registry's events; `tolerant`: leave out, with a note, what does not follow."""
+        fold = HistoryFold()
+        for event in events:
+            try:
+                fold.extend([event])
+            except (InconsistentHistory, KeyError, ValueError) as error:
+                if not tolerant:
+                    raise
+                self.notes.append(f"{event.name} in block {event.block} is left out: {error}")
+        self.tasks = fold.tasks
+        for event in registered:
+            if event.name == "ParticipantRegistered":
+                account, key = event.arguments["account"], event.arguments["vrfKey"]
+                self.registrations.append(Registration(event.block, Address(str(account)), int(str(key))))
+
+
+def chain_evidence(
+    chain: BlockchainConnector, coordinator: RoundCoordinator, registry: ParticipantRegistry, first: int
+) -> Evidence:
+    """Read the evidence from a chain that answers, up to its newest block.
+
+    Raises: InconsistentHistory: the events do not follow from one another; WrongChain; ChainUnavailable.
+    """
+    head = chain.head()
+    evidence = Evidence(chain.chain_id, coordinator.address, ConnectorFacts(chain), (head.number, head.hash))
+    registered = chain.logs([registry.contract], first, head.number)
+    evidence.add(coordinator.events(first, head.number), registered)
+    return evidence
+
+
+def record_evidence(chain: RecordedChain, coordinator: Address | None = None) -> Evidence | None:
+    """Read from an altered record what can be read: the events of the coordinator that is named, or that emitted most.
+
+    None where no event of a coordinator is left.
+    """
+    coordinator_artifact, registry_artifact = (
+        load_artifact(RoundCoordinator.NAME),
+        load_artifact(ParticipantRegistry.NAME),
+    )
+    address = coordinator or chain.emitter(coordinator_artifact)
+    if address is None:
+        return None
+    evidence = Evidence(chain.chain_id, address, chain, chain.head)
+    registry = chain.emitter(registry_artifact)
+    registered = [] if registry is None else chain.events(registry_artifact, registry)
+    evidence.add(chain.events(coordinator_artifact, address), registered, tolerant=True)
+    return evidence
