@@ -57,10 +57,10 @@ class Scenario:
     aggregation: str = "mutual_information"
     aggregation_parameters: Mapping[str, Any] = field(default_factory=dict)
     codec: str = "powersgd"
-    codec_parameters: Mapping[str, Any] = field(default_factory=dict)
+    codec_parameters: Mapping[str, Any] = field(default_factory=lambda: {"rank": 8})
     model: str = "mlp"
     model_parameters: Mapping[str, Any] = field(default_factory=dict)
-    epochs: int = 5
+    epochs: int = 10
     learning_rate: float = 0.1
     batch_size: int = 8
     momentum: float = 0.9
