@@ -164,7 +164,8 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
         if (digest == 0 || size == 0 || size > type(uint32).max || sampleCount == 0) {
             revert InvalidUpdate(digest, size, sampleCount);
         }
-        Ledger ledger = task_.accounts[msg.sender].ledger;
+        WorkerState storage account = task_.accounts[msg.sender];
+        Ledger ledger = account.ledger;
         if (!TermLib.counts(ledger.term(), round)) revert NotEnrolled(taskId, msg.sender);
         if (_activeKeys[msg.sender] == 0) revert NotActiveParticipant(msg.sender);
         if (ledger.round() == round) revert UpdateAlreadySubmitted(round, msg.sender);
@@ -173,8 +174,8 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
 
         if (ledger.pending()) ledger = TaskLib.settledPending(task_, taskId, msg.sender, ledger);
         uint256 weight = sampleCount < intake.sampleCap() ? sampleCount : intake.sampleCap();
-        task_.accounts[msg.sender].ledger = ledger.withUpdate(round, index, weight);
-        task_.intake = intake.withUpdates(index + 1);
+        account.ledger = ledger.withUpdate(round, index, weight);
+        task_.intake = intake.withNextUpdate(weight);
         emit UpdateSubmitted(taskId, round, msg.sender, uint16(index), digest, size, sampleCount);
     }
 
@@ -336,7 +337,6 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
         if (!intake.seedFixed()) revert SeedNotFixed(round);
         PhaseLib.requireOpen(intake.deadline());
         claims.taskId = taskId;
-        claims.round = round;
         claims.alpha = SortitionLib.alpha(taskId, round, task_.seed);
         claims.threshold = SortitionLib.threshold(intake);
         claims.intake = intake;
@@ -348,7 +348,7 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
     {
         if (claim == SortitionLib.Claim.NotEnrolled) revert NotEnrolled(claims.taskId, member);
         if (claim == SortitionLib.Claim.NotActive) revert NotActiveParticipant(member);
-        if (claim == SortitionLib.Claim.AlreadyClaimed) revert SeatAlreadyClaimed(claims.round, member);
+        if (claim == SortitionLib.Claim.AlreadyClaimed) revert SeatAlreadyClaimed(claims.intake.round(), member);
         if (claim == SortitionLib.Claim.AboveThreshold) revert OutputAboveThreshold(output, claims.threshold);
         if (claim == SortitionLib.Claim.CommitteeFull) revert CommitteeFull(output);
         revert ProofInvalid(member);

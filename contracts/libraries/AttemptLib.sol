@@ -51,7 +51,7 @@ library AttemptLib {
     function propose(TaskState storage task, BallotLib.Draft memory draft) internal {
         Ballot ballot = PhaseLib.requireBallot(task, draft.round, draft.attempt, Phase.Aggregation);
         _requireProposer(task, ballot);
-        _checkDraft(task, draft);
+        bool metered = _checkDraft(task, draft);
 
         uint64 deadline = uint64(block.timestamp + task.rules.validationDuration);
         task.ballot = ballot.withPhase(Phase.Validation).withDeadline(deadline);
@@ -63,6 +63,7 @@ library AttemptLib {
         proposal.modelSize = uint32(draft.model.size);
         proposal.reportSize = uint32(draft.report.size);
         proposal.acceptedWeight = draft.acceptedWeight;
+        proposal.metered = metered;
         proposal.accepted = uint104(_bytesAt(draft.acceptedBitmap, 0) >> (256 - 8 * HEAD_BYTES));
         for (uint256 start = HEAD_BYTES; start < draft.acceptedBitmap.length; start += 32) {
             task.moreAccepted[draft.round][(start - HEAD_BYTES) / 32] = _bytesAt(draft.acceptedBitmap, start);
@@ -75,7 +76,8 @@ library AttemptLib {
         if (msg.sender != proposer) revert IRoundCoordinatorErrors.NotProposer(proposer, msg.sender);
     }
 
-    function _checkDraft(TaskState storage task, BallotLib.Draft memory draft) private view {
+    /// @return metered whether the updates accepted may weigh more together than the draft says (see `Outcome`).
+    function _checkDraft(TaskState storage task, BallotLib.Draft memory draft) private view returns (bool metered) {
         _require(_isObject(draft.model), "model");
         _require(_isObject(draft.report), "report");
         _require(draft.commitment != 0, "commitment");
@@ -88,9 +90,10 @@ library AttemptLib {
             accepted += BallotLib.popCount(_bytesAt(bitmap, start));
         }
         _require(accepted != 0, "bitmapEmpty");
-        // Every weight is 1 to the cap; the exact sum is for the validators to check.
-        _require(draft.acceptedWeight >= accepted, "acceptedWeight");
-        _require(draft.acceptedWeight <= accepted * task.intake.sampleCap(), "acceptedWeight");
+        // A weight is 1 to the cap. Within these bounds the exact sum is for the validators to check.
+        uint256 most = task.roundWeight - (updates - accepted);
+        _require(draft.acceptedWeight >= accepted && draft.acceptedWeight <= most, "acceptedWeight");
+        metered = draft.acceptedWeight < most;
     }
 
     function _isObject(IRoundCoordinatorTypes.ContentId memory id) private pure returns (bool) {
@@ -274,7 +277,7 @@ library AttemptLib {
         task.modelSize = proposal.modelSize;
         task.budget -= uint128(parts.total);
         task.consecutiveVoids = 0;
-        task.outcomes[round] = outcomeOf(acceptedWeight, parts.trainers, proposal.accepted);
+        task.outcomes[round] = outcomeOf(acceptedWeight, parts.trainers, proposal.metered, proposal.accepted);
         emit IRoundCoordinatorEvents.RoundFinalized(
             taskId, round, proposal.modelDigest, proposal.modelSize, ballot.attempt(), parts.total
         );

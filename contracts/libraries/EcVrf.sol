@@ -53,102 +53,123 @@ library EcVrf {
 
     /// @notice Whether `proof` is valid for `alpha` under `key`.
     /// @param key x coordinate of the public key; the point with this x and even y.
-    function verify(uint256 key, bytes32 alpha, bytes calldata proof) internal view returns (bool valid) {
-        if (!isWellFormed(proof)) return false;
+    function verify(uint256 key, bytes32 alpha, bytes calldata proof) internal view returns (bool) {
         assembly ("memory-safe") {
-            // Memory, from the free pointer on: 168 bytes that are hashed, then at `e` the precompile's input
-            // (z, v, r, s) and at `w` two points. Scratch space holds results.
-            let m := mload(0x40)
-            let e := add(m, 192)
-            let w := add(m, 320)
-            let head := byte(0, calldataload(proof.offset))
-            let gammaX := calldataload(add(proof.offset, 1))
+            mstore(add(mload(0x40), 291), alpha)
+        }
+        return _verify(2, key, 32, proof);
+    }
+
+    /// @notice As `verify`, for any key and message; nothing here uses it, but published test vectors do.
+    /// @param prefix of the compressed public key, 2 or 3.
+    function verifyMessage(uint256 prefix, uint256 key, bytes memory alpha, bytes calldata proof)
+        internal
+        view
+        returns (bool)
+    {
+        assembly ("memory-safe") {
+            mcopy(add(mload(0x40), 291), add(alpha, 32), mload(alpha))
+        }
+        return _verify(prefix, key, alpha.length, proof);
+    }
+
+    /// @dev The message stands in memory, 291 bytes after the free pointer. Faults are gathered and looked at once:
+    /// an honest proof, which is what pays, takes no branch.
+    function _verify(uint256 prefix, uint256 key, uint256 alphaLength, bytes calldata proof)
+        private
+        view
+        returns (bool valid)
+    {
+        assembly ("memory-safe") {
+            // Memory, from the free pointer on: the precompile's input (z, v, r, s), two points at `w`, and at `m` what
+            // is hashed. Scratch space holds results.
+            let e := mload(0x40)
+            let w := add(e, 128)
+            let m := add(e, 256)
             let c := shr(128, calldataload(add(proof.offset, 33)))
             let s := calldataload(add(proof.offset, 49))
-            valid := lt(s, N)
+            let head := shr(248, calldataload(proof.offset))
+            let parity := shr(7, head)
+            // The length is what the counter asks for, and s is reduced.
+            let fault := xor(proof.length, add(PROOF_LENGTH, shl(5, and(head, 0x7f))))
+            fault := or(fault, iszero(lt(s, N)))
 
-            // H = encode_to_curve(02 || key, alpha): hashes of fe 01 02 key alpha counter 00.
-            mstore(m, shl(232, 0xfe0102))
+            // H = encode_to_curve(PK, alpha): x is the first hash of fe 01 || PK || alpha || counter || 00 that is one.
+            mstore(m, shl(232, or(0xfe0100, prefix)))
             mstore(add(m, 3), key)
-            mstore(add(m, 35), alpha)
-            mstore(add(m, 67), 0)
-            valid := and(valid, staticcall(gas(), 2, m, 69, 0, 32))
+            let counterAt := add(add(m, 35), alphaLength)
+            mstore(counterAt, 0)
+            let length := add(37, alphaLength)
+            fault := or(fault, iszero(staticcall(gas(), 2, m, length, 0, 32)))
             let hX := mload(0)
             {
-                let witness := add(proof.offset, PROOF_LENGTH)
-                let skipped := and(head, 0x7f)
-                for { let counter := 0 } lt(counter, skipped) {} {
-                    let root := calldataload(add(witness, shl(5, counter)))
-                    // root**2 + hX**3 + 7 = 0
-                    valid := and(
-                        valid,
-                        iszero(addmod(mulmod(root, root, P), addmod(mulmod(mulmod(hX, hX, P), hX, P), 7, P), P))
-                    )
+                let root := add(proof.offset, PROOF_LENGTH)
+                let end := add(proof.offset, proof.length)
+                for { let counter := 1 } lt(root, end) {
+                    root := add(root, 32)
                     counter := add(counter, 1)
-                    mstore8(add(m, 67), counter)
-                    valid := and(valid, staticcall(gas(), 2, m, 69, 0, 32))
+                } {
+                    // root**2 + hX**3 + 7 = 0: no point has the abscissa hX, so the next counter is tried.
+                    let r := calldataload(root)
+                    fault := or(fault, addmod(mulmod(r, r, P), addmod(mulmod(mulmod(hX, hX, P), hX, P), 7, P), P))
+                    mstore8(counterAt, counter)
+                    fault := or(fault, iszero(staticcall(gas(), 2, m, length, 0, 32)))
                     hX := mload(0)
                 }
             }
 
-            // U = s*B - c*Y
+            // U = s*B - c*Y. The precompile answers nothing where it recovers nothing, and memory stays as it was: hence
+            // the test of returndatasize, which covers a failed call too.
             calldatacopy(w, add(proof.offset, 81), 128)
             mstore(e, mulmod(sub(N, s), key, N))
-            mstore(add(e, 32), 27)
+            mstore(add(e, 32), add(25, prefix))
             mstore(add(e, 64), key)
             mstore(add(e, 96), mulmod(sub(N, c), key, N))
-            valid := and(valid, staticcall(gas(), 1, e, 128, 0, 32))
-            // The precompile answers nothing where it recovers nothing, and what lay in memory stays there.
-            valid := and(valid, eq(returndatasize(), 32))
-            valid := and(valid, eq(mload(0), and(keccak256(w, 64), 0xffffffffffffffffffffffffffffffffffffffff)))
+            pop(staticcall(gas(), 1, e, 128, 0, 32))
+            fault := or(fault, or(xor(returndatasize(), 32), shl(96, xor(mload(0), keccak256(w, 64)))))
 
-            // T = s*H; H has even y
+            // T = s*H; H has even y.
             mstore(e, 0)
+            mstore(add(e, 32), 27)
             mstore(add(e, 64), hX)
             mstore(add(e, 96), mulmod(s, hX, N))
-            valid := and(valid, staticcall(gas(), 1, e, 128, 0, 32))
-            valid := and(valid, eq(returndatasize(), 32))
-            valid := and(
-                valid,
-                eq(mload(0), and(keccak256(add(w, 64), 64), 0xffffffffffffffffffffffffffffffffffffffff))
-            )
+            pop(staticcall(gas(), 1, e, 128, 0, 32))
+            w := add(w, 64)
+            fault := or(fault, or(xor(returndatasize(), 32), shl(96, xor(mload(0), keccak256(w, 64)))))
+            let tX := mload(w)
+            let minusTY := sub(P, mload(add(w, 32)))
 
-            // S = c*Gamma; its y follows from the slope through T and -S, which the address then certifies.
-            let tX := mload(add(w, 64))
-            let tY := mload(add(w, 96))
+            // S = c*Gamma. Its y follows from the slope through T and -S; the address certifies both.
             let sX := calldataload(add(proof.offset, 209))
             let slope := calldataload(add(proof.offset, 241))
             // Equal abscissas would leave the slope, and with it V, to the prover.
-            valid := and(valid, iszero(eq(tX, sX)))
-            mstore(add(w, 64), sX)
-            mstore(add(w, 96), addmod(mulmod(slope, addmod(tX, sub(P, sX), P), P), sub(P, tY), P))
-            mstore(add(e, 32), add(27, shr(7, head)))
+            fault := or(fault, eq(tX, sX))
+            mstore(w, sX)
+            mstore(add(w, 32), addmod(mulmod(slope, addmod(tX, sub(P, sX), P), P), minusTY, P))
+            let gammaX := calldataload(add(proof.offset, 1))
+            mstore(add(e, 32), add(27, parity))
             mstore(add(e, 64), gammaX)
             mstore(add(e, 96), mulmod(c, gammaX, N))
-            valid := and(valid, staticcall(gas(), 1, e, 128, 0, 32))
-            valid := and(valid, eq(returndatasize(), 32))
-            valid := and(
-                valid,
-                eq(mload(0), and(keccak256(add(w, 64), 64), 0xffffffffffffffffffffffffffffffffffffffff))
-            )
+            pop(staticcall(gas(), 1, e, 128, 0, 32))
+            fault := or(fault, or(xor(returndatasize(), 32), shl(96, xor(mload(0), keccak256(w, 64)))))
 
-            // V = T - S, the chord's third point mirrored
+            // V = T - S, the chord's third point mirrored.
             let vX := addmod(mulmod(slope, slope, P), sub(P, addmod(tX, sX, P)), P)
-            let vY := addmod(mulmod(slope, addmod(tX, sub(P, vX), P), P), sub(P, tY), P)
+            let vY := addmod(mulmod(slope, addmod(tX, sub(P, vX), P), P), minusTY, P)
 
-            // c = first 16 bytes of SHA-256(fe 02 || Y || H || Gamma || U || V || 00), points compressed
+            // c = first 16 bytes of SHA-256(fe 02 || PK || H || Gamma || U || V || 00), points compressed.
             mstore8(add(m, 1), 2)
             mstore8(add(m, 35), 2)
             mstore(add(m, 36), hX)
-            mstore8(add(m, 68), or(2, shr(7, head)))
+            mstore8(add(m, 68), or(2, parity))
             mstore(add(m, 69), gammaX)
-            mstore8(add(m, 101), or(2, and(mload(add(w, 32)), 1)))
-            mstore(add(m, 102), mload(w))
+            mstore8(add(m, 101), or(2, and(mload(sub(w, 32)), 1)))
+            mstore(add(m, 102), mload(sub(w, 64)))
             mstore8(add(m, 134), or(2, and(vY, 1)))
             mstore(add(m, 135), vX)
             mstore8(add(m, 167), 0)
-            valid := and(valid, staticcall(gas(), 2, m, 168, 0, 32))
-            valid := and(valid, eq(shr(128, mload(0)), c))
+            fault := or(fault, iszero(staticcall(gas(), 2, m, 168, 0, 32)))
+            valid := iszero(or(fault, xor(shr(128, mload(0)), c)))
         }
     }
 }

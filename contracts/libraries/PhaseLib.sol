@@ -37,7 +37,7 @@ library PhaseLib {
 
     /// @notice Revert unless the intake is in `expected` (TRAINING or SORTITION).
     function requirePhase(TaskState storage task, Intake intake, Phase expected) internal view {
-        if (intake.phase() != expected) revert IRoundCoordinatorErrors.WrongPhase(expected, phaseOf(task));
+        if (!intake.isIn(expected)) revert IRoundCoordinatorErrors.WrongPhase(expected, phaseOf(task));
     }
 
     /// @notice The ballot of the round's attempt, which must be in `expected` (AGGREGATION, VALIDATION or REVEAL) and not
@@ -49,7 +49,7 @@ library PhaseLib {
     {
         ballot = task.ballot;
         // A ballot of the given round in a phase that is no end is the newest round's.
-        if (ballot.round() != round || ballot.phase() != expected) {
+        if (ballot.round() != round || !ballot.isIn(expected)) {
             uint32 current = task.intake.round();
             if (round != current) revert IRoundCoordinatorErrors.WrongRound(round, current);
             revert IRoundCoordinatorErrors.WrongPhase(expected, phaseOf(task));

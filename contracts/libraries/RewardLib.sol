@@ -65,8 +65,8 @@ library RewardLib {
         if (total == 0) return (outcome, false, 0, 0);
         accepted = _isAccepted(task, outcome, ledger);
         if (accepted) {
-            uint256 unpaid = outcome.unpaidWeight();
-            paidWeight = ledger.weight() < unpaid ? ledger.weight() : unpaid;
+            paidWeight = ledger.weight();
+            if (outcome.isMetered() && paidWeight > outcome.unpaidWeight()) paidWeight = outcome.unpaidWeight();
             amount = outcome.trainerReward() * paidWeight / total;
         }
     }
@@ -89,7 +89,9 @@ library RewardLib {
             return (settled.withStrikes(strikes), limit != 0 && strikes >= limit);
         }
         if (amount != 0) {
-            task.outcomes[ledger.round()] = outcome.withUnpaidWeight(outcome.unpaidWeight() - paidWeight);
+            if (outcome.isMetered()) {
+                task.outcomes[ledger.round()] = outcome.withUnpaidWeight(outcome.unpaidWeight() - paidWeight);
+            }
             emit IRoundCoordinatorEvents.RewardCredited(taskId, ledger.round(), worker, amount);
         }
         settled = settled.withStrikes(0).withCredit(ledger.credit() + amount);

@@ -53,6 +53,7 @@ library RoundLib {
             return;
         }
         uint256 seedBlock = block.number + SEED_BLOCK_DISTANCE;
+        task.roundWeight = uint32(intake.weight());
         task.intake = intake.withPhase(Phase.Sortition).withSeedBlock(seedBlock)
             .withDeadline(block.timestamp + task.rules.seedDuration);
         emit IRoundCoordinatorEvents.TrainingClosed(taskId, intake.round(), uint16(updates), uint64(seedBlock));

@@ -26,7 +26,6 @@ library SortitionLib {
     /// What all claims of one transaction share. `intake` is written back by the caller.
     struct Claims {
         uint256 taskId;
-        uint32 round;
         bytes32 alpha;
         uint256 threshold;
         Intake intake;
@@ -60,10 +59,14 @@ library SortitionLib {
         internal
         returns (Claim claim, uint256 output)
     {
-        Seat seat = task.accounts[member].seat;
-        if (!TermLib.counts(seat.term(), claims.round)) return (Claim.NotEnrolled, 0);
-        if (key == 0) return (Claim.NotActive, 0);
-        if (seat.round() == claims.round) return (Claim.AlreadyClaimed, 0);
+        WorkerState storage account = task.accounts[member];
+        Seat seat = account.seat;
+        {
+            uint256 round = claims.intake.round();
+            if (!TermLib.counts(seat.term(), round)) return (Claim.NotEnrolled, 0);
+            if (key == 0) return (Claim.NotActive, 0);
+            if (seat.round() == round) return (Claim.AlreadyClaimed, 0);
+        }
         {
             bool wellFormed;
             (wellFormed, output) = EcVrf.outputOf(proof);
@@ -74,9 +77,9 @@ library SortitionLib {
         bool full = claims.intake.seats() == claims.intake.maxSeats();
         if (full && standing > _highestStanding(task, claims)) return (Claim.CommitteeFull, output);
         if (!EcVrf.verify(key, claims.alpha, proof)) return (Claim.ProofInvalid, output);
-        uint256 index = full ? _evict(task, claims, seat, standing) : _append(task, claims, seat, standing);
-        claims.intake = claims.intake.withClaims(claims.intake.claims() + 1);
-        emit IRoundCoordinatorEvents.SeatClaimed(claims.taskId, claims.round, member, uint8(index), output);
+        uint256 index;
+        (account.seat, index) = full ? _evict(task, claims, seat, standing) : _append(claims, seat, standing);
+        emit IRoundCoordinatorEvents.SeatClaimed(claims.taskId, claims.intake.round(), member, uint8(index), output);
     }
 
     /// @dev The highest standing of a full committee, which is read once a transaction.
@@ -89,37 +92,40 @@ library SortitionLib {
     }
 
     /// @dev Take the next free seat, at the front of the list.
-    function _append(TaskState storage task, Claims memory claims, Seat seat, uint256 standing)
+    function _append(Claims memory claims, Seat seat, uint256 standing)
         private
-        returns (uint256 index)
+        pure
+        returns (Seat seated, uint256 index)
     {
         Intake intake = claims.intake;
         index = intake.seats();
-        task.accounts[address(uint160(standing))].seat =
-            seat.withSeat(claims.round, index, intake.head(), standing >> 160);
-        claims.intake = intake.withSeats(index + 1).withHead(seat.number());
+        claims.intake = intake.withNextSeat(seat.number());
+        return (seat.withSeat(intake.round(), index, intake.head(), standing >> 160), index);
     }
 
     /// @dev Take the seat of the highest standing, and its place in the list.
     function _evict(TaskState storage task, Claims memory claims, Seat seat, uint256 standing)
         private
-        returns (uint256 index)
+        returns (Seat seated, uint256 index)
     {
+        Intake intake = claims.intake;
         uint256 position = claims.worst;
         address evicted = address(uint160(claims.standings[position]));
         Seat old = task.accounts[evicted].seat;
         index = old.index();
         task.accounts[evicted].seat = old.withEviction();
-        task.accounts[address(uint160(standing))].seat = seat.withSeat(claims.round, index, old.next(), standing >> 160);
+        uint256 head = intake.head();
         if (position == 0) {
-            claims.intake = claims.intake.withHead(seat.number());
+            head = seat.number();
         } else {
             WorkerState storage previous = task.accounts[address(uint160(claims.standings[position - 1]))];
             previous.seat = previous.seat.withNext(seat.number());
         }
+        seated = seat.withSeat(intake.round(), index, old.next(), standing >> 160);
+        claims.intake = intake.withEviction(head);
         claims.standings[position] = standing;
         claims.worst = _highest(claims.standings);
-        emit IRoundCoordinatorEvents.SeatEvicted(claims.taskId, claims.round, evicted, uint8(index));
+        emit IRoundCoordinatorEvents.SeatEvicted(claims.taskId, intake.round(), evicted, uint8(index));
     }
 
     /// @notice The standings of all seats, in the order of the list (newest first, at first).

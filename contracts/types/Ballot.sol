@@ -26,6 +26,7 @@ type Ballot is uint256;
 using {
     round,
     phase,
+    isIn,
     deadline,
     attempt,
     attempts,
@@ -56,6 +57,10 @@ function round(Ballot word) pure returns (uint32) {
 
 function phase(Ballot word) pure returns (Phase) {
     return Phase(bitsAt(Ballot.unwrap(word), 24, 4));
+}
+
+function isIn(Ballot word, Phase phase_) pure returns (bool) {
+    return bitsAt(Ballot.unwrap(word), 24, 4) == uint256(phase_);
 }
 
 function deadline(Ballot word) pure returns (uint64) {

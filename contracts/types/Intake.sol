@@ -23,7 +23,7 @@ import {Phase} from "./Phase.sol";
 /// | 155-161 | 7     | seats         | taken now                                                        |
 /// | 162-185 | 24    | claims        | seats won so far, those evicted since included                   |
 /// | 186-209 | 24    | head          | worker number of the newest seat: the list's first (see `Seat`)  |
-/// | 210-249 | 40    | seedBlock     |                                                                  |
+/// | 210-249 | 40    | seedBlock     | while TRAINING lasts: `weight`, the sum of the updates' weights  |
 /// | 250-251 | 2     | seedAttempt   | how often the seed block was moved                               |
 /// | 252     | 1     | seedFixed     |                                                                  |
 type Intake is uint256;
@@ -31,6 +31,7 @@ type Intake is uint256;
 using {
     round,
     phase,
+    isIn,
     deadline,
     updates,
     enrolled,
@@ -42,16 +43,16 @@ using {
     seats,
     claims,
     head,
+    weight,
     seedBlock,
     seedAttempt,
     seedFixed,
     withPhase,
     withDeadline,
-    withUpdates,
+    withNextUpdate,
     withWidened,
-    withSeats,
-    withClaims,
-    withHead,
+    withNextSeat,
+    withEviction,
     withSeedBlock,
     withSeedAttempt,
     withSeedFixed
@@ -83,6 +84,10 @@ function round(Intake word) pure returns (uint32) {
 
 function phase(Intake word) pure returns (Phase) {
     return Phase(bitsAt(Intake.unwrap(word), 24, 4));
+}
+
+function isIn(Intake word, Phase phase_) pure returns (bool) {
+    return bitsAt(Intake.unwrap(word), 24, 4) == uint256(phase_);
 }
 
 function deadline(Intake word) pure returns (uint64) {
@@ -129,6 +134,11 @@ function head(Intake word) pure returns (uint256) {
     return bitsAt(Intake.unwrap(word), 186, 24);
 }
 
+/// Sum of the updates' weights; while TRAINING lasts.
+function weight(Intake word) pure returns (uint256) {
+    return bitsAt(Intake.unwrap(word), 210, 40);
+}
+
 function seedBlock(Intake word) pure returns (uint256) {
     return bitsAt(Intake.unwrap(word), 210, 40);
 }
@@ -149,24 +159,30 @@ function withDeadline(Intake word, uint256 value) pure returns (Intake) {
     return Intake.wrap(withBitsAt(Intake.unwrap(word), 28, 40, value));
 }
 
-function withUpdates(Intake word, uint256 value) pure returns (Intake) {
-    return Intake.wrap(withBitsAt(Intake.unwrap(word), 68, 13, value));
+/// Count one more update. They are at most `maxUpdates`, each of a weight up to 4096: neither field overflows.
+function withNextUpdate(Intake word, uint256 weight_) pure returns (Intake) {
+    unchecked {
+        return Intake.wrap(Intake.unwrap(word) + (1 << 68) + (weight_ << 210));
+    }
 }
 
 function withWidened(Intake word) pure returns (Intake) {
     return Intake.wrap(withBitsAt(Intake.unwrap(word), 154, 1, 1));
 }
 
-function withSeats(Intake word, uint256 value) pure returns (Intake) {
-    return Intake.wrap(withBitsAt(Intake.unwrap(word), 155, 7, value));
+/// Put a worker, by its number, at the head of the list. Seats are at most `maxSeats` and claims at most `enrolled`:
+/// neither field overflows.
+function withNextSeat(Intake word, uint256 number) pure returns (Intake) {
+    unchecked {
+        uint256 kept = Intake.unwrap(word) & ~(uint256(type(uint24).max) << 186);
+        return Intake.wrap((kept | (number << 186)) + (1 << 155) + (1 << 162));
+    }
 }
 
-function withClaims(Intake word, uint256 value) pure returns (Intake) {
-    return Intake.wrap(withBitsAt(Intake.unwrap(word), 162, 24, value));
-}
-
-function withHead(Intake word, uint256 value) pure returns (Intake) {
-    return Intake.wrap(withBitsAt(Intake.unwrap(word), 186, 24, value));
+/// Count a claim that takes another's seat; `head_` is the list's head after it.
+function withEviction(Intake word, uint256 head_) pure returns (Intake) {
+    uint256 raw = withBitsAt(Intake.unwrap(word), 186, 24, head_);
+    return Intake.wrap(withBitsAt(raw, 162, 24, word.claims() + 1));
 }
 
 function withSeedBlock(Intake word, uint256 value) pure returns (Intake) {

@@ -64,12 +64,11 @@ function withTerm(Ledger word, uint256 value) pure returns (Ledger) {
     return Ledger.wrap(withBitsAt(Ledger.unwrap(word), 0, 25, value));
 }
 
-/// Record an update that waits for its round's outcome.
+/// Record an update that waits for its round's outcome. `round_` comes from a field of this width, `index_` is below
+/// 4096, `weight_` at most that.
 function withUpdate(Ledger word, uint256 round_, uint256 index_, uint256 weight_) pure returns (Ledger) {
-    uint256 raw = withBitsAt(Ledger.unwrap(word), 25, 24, round_);
-    raw = withBitsAt(raw, 49, 13, index_);
-    raw = withBitsAt(raw, 62, 13, weight_);
-    return Ledger.wrap(withBitsAt(raw, 75, 1, 1));
+    uint256 kept = Ledger.unwrap(word) & ~(uint256((1 << 51) - 1) << 25);
+    return Ledger.wrap(kept | (round_ << 25) | (index_ << 49) | (weight_ << 62) | (1 << 75));
 }
 
 function withSettled(Ledger word) pure returns (Ledger) {

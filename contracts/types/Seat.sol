@@ -71,12 +71,10 @@ function withNumber(Seat word, uint256 value) pure returns (Seat) {
     return Seat.wrap(withBitsAt(Seat.unwrap(word), 25, 24, value));
 }
 
-/// Take a seat.
+/// Take a seat. `round_` and `next_` come from fields of this width, `index_` is below 64, `prefix_` below 2**96.
 function withSeat(Seat word, uint256 round_, uint256 index_, uint256 next_, uint256 prefix_) pure returns (Seat) {
-    uint256 raw = withBitsAt(Seat.unwrap(word), 49, 24, round_);
-    raw = withBitsAt(raw, 73, 8, index_);
-    raw = withBitsAt(raw, 81, 24, next_);
-    return Seat.wrap(withBitsAt(raw, 105, 96, prefix_));
+    uint256 kept = Seat.unwrap(word) & ((1 << 49) - 1);
+    return Seat.wrap(kept | (round_ << 49) | (index_ << 73) | (next_ << 81) | (prefix_ << 105));
 }
 
 function withNext(Seat word, uint256 value) pure returns (Seat) {

@@ -23,6 +23,8 @@ struct Proposal {
     uint32 modelSize;
     uint32 reportSize;
     uint32 acceptedWeight;
+    /// See `Outcome`.
+    bool metered;
     /// The bitmap's first bytes, as in `Outcome`.
     uint104 accepted;
 }
@@ -46,6 +48,8 @@ struct TaskState {
     /// Workers that ever enrolled: the highest worker number.
     uint24 workers;
     uint16 consecutiveVoids;
+    /// Sum of the weights of the current round's updates, from the end of TRAINING on.
+    uint32 roundWeight;
     Intake intake;
     Ballot ballot;
     Proposal proposal;

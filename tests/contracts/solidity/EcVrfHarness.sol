@@ -11,6 +11,16 @@ contract EcVrfHarness {
         if (ok) (, output) = EcVrf.outputOf(proof);
     }
 
+    /// As `verify`, for any key (prefix 2 or 3) and message.
+    function verifyMessage(uint256 prefix, uint256 key, bytes calldata alpha, bytes calldata proof)
+        external
+        view
+        returns (bool ok, uint256 output)
+    {
+        ok = EcVrf.verifyMessage(prefix, key, alpha, proof);
+        if (ok) (, output) = EcVrf.outputOf(proof);
+    }
+
     function outputOf(bytes calldata proof) external view returns (bool wellFormed, uint256 output) {
         return EcVrf.outputOf(proof);
     }
