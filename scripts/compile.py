@@ -77,7 +77,8 @@ def find_compiler(explicit: Path | None = None) -> Path:
         if str(solcx.wrapper.get_solc_version(candidate)) == SOLC_VERSION:
             return candidate
     raise CompilerMissing(
-        f"no solc {SOLC_VERSION} found: run `npm ci`, or `python -m solcx.install v{SOLC_VERSION}`, or put it on the PATH"
+        f"no solc {SOLC_VERSION} found: run `npm ci`, or `python -m solcx.install v{SOLC_VERSION}`, "
+        "or put it on the PATH"
     )
 
 
