@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := 0.13.9
 export FORGE := node_modules/.bin/forge
 
-.PHONY: help setup setup-run setup-dev setup-node demo test lint typecheck unit contracts bench lock clean
+.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ node_modules/.ready: package-lock.json
 	@touch $@
 
 setup-node: node_modules/.ready
+
+setup-network: ## Build Kubo and geth (needs Go; minutes, once; kept outside the checkout)
+	@scripts/install_kubo.sh
+	@scripts/install_geth.sh
 
 demo: setup-run ## Run federated learning end to end on the embedded chain
 	$(BIN)/flare demo
