@@ -92,4 +92,6 @@ def cross_entropies(logits: Floats, labels: NDArray[np.int64]) -> Floats:
 
 def _ratio(numerator: Any, denominator: Any) -> Floats:
     numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
-    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator > 1e-300)
+    result = np.zeros(numerator.shape)
+    np.divide(numerator, denominator, out=result, where=denominator > 1e-300)
+    return result

@@ -22,7 +22,7 @@ from flare_offchain.federation.aggregation.geometry import (
     norms,
 )
 from flare_offchain.federation.aggregation.information import cross_entropies
-from flare_offchain.federation.aggregation.plan import ACCEPTED, SUM, Plan
+from flare_offchain.federation.aggregation.plan import SUM, Plan
 from flare_offchain.federation.aggregation.strategy import (
     AggregationStrategy,
     Judgement,
@@ -129,7 +129,7 @@ class MIAggregationStrategy(AggregationStrategy):
                 verdicts.append(verdict(score, min(share, score - cut), "noise"))
             else:
                 margin = min(share, score - cut)
-                verdicts.append(verdict(score, margin, ACCEPTED if score >= cut else "low_information"))
+                verdicts.append(verdict(score, margin, None if score >= cut else "low_information"))
         return Judgement(tuple(verdicts), Evidence(clips, self._votes(cosine)))
 
     def compose(self, request: SelectionRequest, judgement: Judgement) -> Plan:

@@ -8,9 +8,27 @@ from typing import Any
 
 from flare_offchain.core.errors import ConfigurationError
 from flare_offchain.federation.aggregation.fedavg import FedAvg
+from flare_offchain.federation.aggregation.mutual_information import MIAggregationStrategy
+from flare_offchain.federation.aggregation.order_statistics import Bulyan, CoordinateMedian, TrimmedMean
+from flare_offchain.federation.aggregation.selection import Krum, MultiKrum, NearestNeighbourMixing
 from flare_offchain.federation.aggregation.strategy import AggregationStrategy
+from flare_offchain.federation.aggregation.weighting import CentredClipping, FLTrust, GeometricMedian, NormClipping
 
-STRATEGIES: dict[str, type[AggregationStrategy]] = {strategy.name: strategy for strategy in (FedAvg,)}
+_ALL: tuple[type[AggregationStrategy], ...] = (
+    FedAvg,
+    MIAggregationStrategy,
+    CoordinateMedian,
+    TrimmedMean,
+    GeometricMedian,
+    Krum,
+    MultiKrum,
+    Bulyan,
+    CentredClipping,
+    NearestNeighbourMixing,
+    FLTrust,
+    NormClipping,
+)
+STRATEGIES: dict[str, type[AggregationStrategy]] = {strategy.name: strategy for strategy in _ALL}
 _TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (float, int), "bool": (bool,), "str": (str,)}
 
 

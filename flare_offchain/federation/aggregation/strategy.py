@@ -55,6 +55,7 @@ class SelectionRequest:
         forward: computes logits; None where no model is at hand (weight-space rules need none).
         probe: the round's probe; None where the task has none.
         forward_many: as `forward` for many models at once, where the model can do that.
+        reference: an update that the committee trained itself on samples it trusts; only `fltrust` asks for it.
     """
 
     updates: Sequence[DecodedUpdate]
@@ -64,6 +65,7 @@ class SelectionRequest:
     forward: Forward | None = None
     probe: Probe | None = None
     forward_many: ForwardMany | None = None
+    reference: Weights | None = None
 
     def __post_init__(self) -> None:
         if not self.updates:
@@ -180,6 +182,7 @@ class AggregationStrategy(ABC):
         *,
         forward: Forward | None = None,
         probe: Probe | None = None,
+        reference: Weights | None = None,
     ) -> dict[str, Float32Array]:
         """Return the new global weights; the same path as in a round, from float32 deltas.
 
@@ -187,7 +190,7 @@ class AggregationStrategy(ABC):
             local_model_updates: ΔW = W_local - W_global of each client, finite float32.
             client_data_sizes: samples of each client, at least 1; scaled down together where one exceeds 4096.
             previous_global_weights: W_global.
-            forward, probe: for rules that look at what a model does.
+            forward, probe, reference: for rules that ask for them; see `SelectionRequest`.
 
         Raises:
             MalformedObject: an update does not have the model's names, shapes and dtype, or is not finite.
@@ -200,7 +203,9 @@ class AggregationStrategy(ABC):
         largest = max([MAX_MULTIPLIER, *client_data_sizes])
         weights = [max(1, size * MAX_MULTIPLIER // largest) for size in client_data_sizes]
         updates = [quantise(update, schema) for update in local_model_updates]
-        request = SelectionRequest(updates, weights, previous_global_weights, schema, forward, probe)
+        request = SelectionRequest(
+            updates, weights, previous_global_weights, schema, forward, probe, reference=reference
+        )
         plan = self.select(request)
         return apply(self.combine(updates, plan, schema), plan.divisor, previous_global_weights)
 
@@ -243,9 +248,9 @@ def compare_integers(own: Plan, published: Plan, margin: int) -> list[str]:
     return problems
 
 
-def verdict(score: float, margin: float, reason: str = ACCEPTED) -> UpdateVerdict:
-    """Return a verdict with published (rounded) floats, accepted where `reason` says so, multiplier 1 or 0."""
-    return UpdateVerdict(reason, publishable(score), publishable(margin), int(reason == ACCEPTED))
+def verdict(score: float, margin: float, rejection: str | None = None) -> UpdateVerdict:
+    """Return a verdict with published (rounded) floats: multiplier 1, or 0 where a reason speaks against it."""
+    return UpdateVerdict(rejection or ACCEPTED, publishable(score), publishable(margin), int(rejection is None))
 
 
 def summed(verdicts: Sequence[UpdateVerdict], multipliers: Sequence[int], divisor: int, step_shift: int = 0) -> Plan:
@@ -259,6 +264,13 @@ def set_multipliers(verdicts: Sequence[UpdateVerdict], multipliers: Sequence[int
         replace(entry, multiplier=max(1, int(factor)) if entry.accepted else 0)
         for entry, factor in zip(verdicts, multipliers, strict=True)
     )
+
+
+def tolerated(share: float) -> float:
+    """Return a share of malicious updates, or raise `ConfigurationError` unless it is 0 to less than 0.5."""
+    if not (math.isfinite(share) and 0 <= share < 0.5):
+        raise ConfigurationError("a share of malicious updates is 0 to less than 0.5")
+    return float(share)
 
 
 def quantise(update: Weights, schema: ModelSchema) -> DecodedUpdate:
