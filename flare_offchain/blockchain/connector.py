@@ -263,7 +263,18 @@ class BlockchainConnector(ABC):
         events = EventDecoder([contract]).decode_known(result.receipt.logs) if contract else ()
         return Confirmed(result.receipt, events)
 
+    def unmined(self, address: str) -> int:
+        """Return how many transactions of the account wait to be mined, as far as the endpoint knows.
+
+        Raises: ChainUnavailable.
+        """
+        return 0
+
     # -------------------------------------------------------------------- lifetime
+
+    def interrupt(self) -> None:
+        """Stop waiting for transactions, now and later: their outcome is `Pending`. Safe in a signal handler."""
+        return
 
     @abstractmethod
     def close(self) -> None:

@@ -70,6 +70,7 @@ class EthereumConnector(BlockchainConnector):
         self._log_chunk = log_chunk
         self._senders: dict[str, Sender] = {}
         self._senders_lock = threading.Lock()
+        self._interrupted = threading.Event()
         try:
             self._chain_id = self._quantity("eth_chainId")
         except ChainUnavailable:
@@ -138,6 +139,9 @@ class EthereumConnector(BlockchainConnector):
     def next_nonce(self, address: str) -> int:
         """Return the nonce after all transactions of the account that the endpoint knows, mined or not."""
         return self._quantity("eth_getTransactionCount", checksum(address), "pending")
+
+    def unmined(self, address: str) -> int:
+        return max(0, self.next_nonce(address) - self.transaction_count(address))
 
     def gas_limit(self) -> int:
         """Return the gas that a block may use."""
@@ -241,6 +245,13 @@ class EthereumConnector(BlockchainConnector):
     def _sender(self, address: str) -> Sender:
         with self._senders_lock:
             return self._senders.setdefault(address, Sender(self, self._policy))
+
+    def interrupt(self) -> None:
+        self._interrupted.set()
+
+    def pause(self, seconds: float) -> bool:
+        """Wait, and return whether it was an `interrupt` that ended the waiting."""
+        return self._interrupted.wait(seconds)
 
     def close(self) -> None:
         self.rpc.close()

@@ -184,7 +184,8 @@ class Sender:
                 taken = taken + 1 if found else 0
                 if taken >= _LAGGING_READS:
                     return Dropped(pending.account, pending.nonce, pending.transaction_hashes)
-                time.sleep(self._policy.poll_interval)
+                if self._chain.pause(self._policy.poll_interval):
+                    break
             return pending
 
     def _wait(self, account: LocalAccount, flight: _Flight) -> Mined | Pending | Dropped:
@@ -200,7 +201,8 @@ class Sender:
             if not found and time.monotonic() - sent >= self._policy.replace_after:
                 flight = self._replace(account, flight)
                 sent = time.monotonic()
-            time.sleep(self._policy.poll_interval)
+            if self._chain.pause(self._policy.poll_interval):
+                break
         return Pending(Address(account.address), flight.nonce, tuple(flight.hashes))
 
     def _look(self, address: str, nonce: int, hashes: list[bytes]) -> Mined | bool:

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from flare_offchain.cli import audit, demo, deploy, key, model, show, simulate, task, worker
+from flare_offchain.cli import audit, demo, deploy, key, model, show, simulate, task, worker, worker_run
 from flare_offchain.core.errors import FlareError, exit_code
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("simulate", help=simulate.HELP)(simulate.command)
 app.command("deploy", help=deploy.HELP)(deploy.command)
 app.command("audit", help=audit.HELP)(audit.command)
 app.add_typer(key.app, name="key")
+worker_run.add_to(worker.app)
 app.add_typer(worker.app, name="worker")
 app.add_typer(task.app, name="task")
 app.add_typer(model.app, name="model")

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -199,7 +200,7 @@ class Geth(ChainDaemon):
 CHAINS: dict[ChainKind, type[ChainDaemon]] = {"anvil": Anvil, "geth": Geth}
 
 
-def fund(chain: EthereumConnector, addresses: dict[str, int], timeout: float = 60.0) -> None:
+def fund(chain: EthereumConnector, addresses: Mapping[Any, int], timeout: float = 60.0) -> None:
     """Give accounts money (wei, by address) from the account whose key the node itself holds, and wait for it.
 
     Raises:

@@ -27,6 +27,7 @@ from flare_offchain.simulation.data import PreparedData, model_parameters
 from flare_offchain.simulation.record import RunRecord
 from flare_offchain.simulation.scenario import Rules, Scenario
 from flare_offchain.storage.local import LocalStorageProvider
+from flare_offchain.storage.provider import StorageProvider
 from flare_offchain.utils.serialization import write_model
 from flare_offchain.workers.journal import FolderJournal
 from flare_offchain.workers.surroundings import History, Surroundings
@@ -93,7 +94,7 @@ def build_network(scenario: Scenario, data: PreparedData, folder: Path, record: 
     try:
         store = LocalStorageProvider(folder / "store")
         owner = chain.account(OWNER)
-        spec, genesis, schema = _objects(scenario, data, store)
+        spec, genesis, schema = task_objects(scenario, data, store)
         deployment = _deployment(chain, owner, scenario, folder / "deployments", report)
         coordinator, registry = deployment.coordinator, deployment.registry
         task_id = _task(coordinator, owner, scenario, store.put(spec.encode()), genesis, report)
@@ -151,9 +152,10 @@ def task_rules(rules: Rules, *, workers: int, rounds: int) -> TaskRules:
     )
 
 
-def _objects(
-    scenario: Scenario, data: PreparedData, store: LocalStorageProvider
+def task_objects(
+    scenario: Scenario, data: PreparedData, store: StorageProvider
 ) -> tuple[TaskSpec, ContentId, ModelSchema]:
+    """Put probe pool and genesis model into the store; return the task's spec, the model's id and its schema."""
     parameters = dict(model_parameters(scenario, data))
     weights = initial_weights(scenario.model, parameters, scenario.seed)
     spec = TaskSpec(

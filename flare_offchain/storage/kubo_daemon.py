@@ -66,6 +66,11 @@ class KuboDaemon:
         return self.repository / "daemon.log"
 
     @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        """The process, while it runs."""
+        return self._process
+
+    @property
     def endpoint(self) -> str:
         """Address of its RPC, as `IPFSStorageProvider` takes it.
 
