@@ -9,6 +9,7 @@ from flare_offchain.blockchain.artifacts import BoundContract, ContractArtifact
 from flare_offchain.blockchain.chain_record import RECORD_NAME, BlockRecord, read_lines
 from flare_offchain.blockchain.events import ChainEvent, EventDecoder, RawLog
 from flare_offchain.blockchain.record_decoding import RecordDecoder, call_data
+from flare_offchain.blockchain.seeded_chain import Genesis
 from flare_offchain.core.errors import ChainUnavailable, ConfigurationError, WrongChain
 from flare_offchain.core.types import Address
 
@@ -27,10 +28,15 @@ class RecordedChain:
             self.blocks.setdefault(record.number, record)
 
     @property
-    def chain_id(self) -> int:
-        """The chain id of the genesis line, 0 where that is gone."""
+    def genesis(self) -> Genesis | None:
+        """The parameters in the line of block 0; None where that is gone."""
         first = self.blocks.get(0)
-        return 0 if first is None or first.genesis is None else first.genesis.chain_id
+        return None if first is None else first.genesis
+
+    @property
+    def chain_id(self) -> int:
+        """The chain id of the genesis parameters, 0 where they are gone."""
+        return 0 if self.genesis is None else self.genesis.chain_id
 
     @property
     def head(self) -> tuple[int, bytes]:

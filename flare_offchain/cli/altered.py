@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from flare_offchain.audit.ledger import Finding
 from flare_offchain.blockchain.record_verification import RecordFinding
-from flare_offchain.core.records import RoundHistory, TaskHistory
+from flare_offchain.cli.evidence import Evidence
 
 WHOLE_RECORD = "the chain record is what the chain made"
 RULES = {
@@ -26,37 +26,29 @@ RULES = {
 HEADER_RULE = "a block's header is what its transactions make"
 
 
-def record_findings(found: Sequence[RecordFinding], tasks: Mapping[int, TaskHistory]) -> list[Finding]:
-    """Return the alterations as findings. `tasks` are the histories as far as the record still tells them."""
+def record_findings(found: Sequence[RecordFinding], evidence: Evidence) -> list[Finding]:
+    """Return the alterations as findings. `evidence` is what the record still tells."""
     return [
-        Finding(round_of(item, tasks), _object(item), RULES.get(item.what, HEADER_RULE), item.message) for item in found
+        Finding(round_of(item, evidence), _object(item), RULES.get(item.what, HEADER_RULE), _detail(item))
+        for item in found
     ]
 
 
-def round_of(found: RecordFinding, tasks: Mapping[int, TaskHistory]) -> int | None:
+def round_of(found: RecordFinding, evidence: Evidence) -> int | None:
     """Return the round that an alteration belongs to; None for what belongs to none (deployment, registrations).
 
     A transaction or log names its round, or at least its task; a header only has its place among the blocks.
     """
     arguments = _arguments(found)
-    number, task_id = arguments.get("round"), arguments.get("taskId")
+    number, task = arguments.get("round"), arguments.get("taskId")
     if isinstance(number, int):
         return number
-    chosen = [tasks[task_id]] if isinstance(task_id, int) and task_id in tasks else list(tasks.values())
-    by_block = [_round_at(task, found.block) for task in chosen]
-    return next((number for number in by_block if number is not None), None)
+    return evidence.round_at(found.block, task if isinstance(task, int) else None)
 
 
-def _round_at(task: TaskHistory, block: int) -> int | None:
-    """Return the round in which a block lies: the newest that was opened at it or before it."""
-    opened = [history for history in task.rounds.values() if history.opened_block <= block]
-    if not opened:
-        return None
-    newest: RoundHistory = max(opened, key=lambda history: history.number)
-    if newest.ended_block is not None and block > newest.ended_block:
-        # Between two rounds: it opened the next one, or should have.
-        return newest.number + 1
-    return newest.number
+def _detail(found: RecordFinding) -> str:
+    recorded = found.log or found.call
+    return found.detail if recorded is None else f"{found.detail} (recorded: {recorded})"
 
 
 def _arguments(found: RecordFinding) -> Mapping[str, object]:

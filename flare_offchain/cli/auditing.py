@@ -107,10 +107,11 @@ def audit_run(folder: Path, task: int | None, rounds: list[int] | None, head: by
         evidence = _altered_evidence(ledger, folder)
         intact = False
     else:
-        with OpenNetwork(Place(run=folder), chain) as network:
-            ledger.check(WHOLE_RECORD, True, None, "chain record")
-            evidence = _run_evidence(ledger, network, folder)
-            intact = True
+        # Read only: it holds neither lock nor file, and serves the audit to its end.
+        ledger.check(WHOLE_RECORD, True, None, "chain record")
+        evidence = _run_evidence(ledger, OpenNetwork(Place(run=folder), chain), folder)
+        evidence.started_with["seed"] = chain.genesis.seed
+        intact = True
     if head is not None:
         _check_head(ledger, evidence, head)
     progress("hashing the store")
@@ -145,7 +146,7 @@ def _altered_evidence(ledger: Ledger, folder: Path) -> Evidence:
     progress("the chain record is altered: looking for every alteration")
     recorded = RecordedChain(folder / CHAIN)
     evidence = _recorded_evidence(recorded)
-    found = record_findings(verify_chain_record(folder / CHAIN), evidence.tasks)
+    found = record_findings(verify_chain_record(folder / CHAIN), evidence)
     ledger.checked[WHOLE_RECORD] += 1
     for finding in found or [Finding(None, "chain record", WHOLE_RECORD, "it does not run again to the same blocks")]:
         ledger.check(finding.rule, False, finding.round, finding.object, finding.detail)

@@ -27,6 +27,7 @@ def check_deployment(ledger: Ledger, chain: BlockchainConnector, deployment: Fla
 def _check_record(ledger: Ledger, chain: BlockchainConnector, record: Deployment) -> None:
     subject, artifact = record.contract, load_artifact(record.contract)
     ledger.equal(RECORD, record.compiler, artifact.compiler, None, f"{subject}: compiler")
+    ledger.equal(RECORD, sorted(record.libraries), sorted(artifact.runtime.links), None, f"{subject}: libraries")
     try:
         block_hash = "0x" + chain.stamp(record.block).hash.hex()
     except ChainUnavailable as error:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from flare_offchain.blockchain.recorded_chain import RecordedChain
 
 
+SETTLING = ("RewardCredited", "UpdateStruck")
+"""Events of a round that can come long after it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """An account registered a VRF key in a block."""
@@ -45,6 +49,26 @@ class Evidence:
     tasks: dict[int, TaskHistory] = field(default_factory=dict)
     registrations: list[Registration] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    started_with: dict[str, int] = field(default_factory=dict)
+    """What the chain and the contracts were started with, where it is known: `seed`, `minimum_bond` (wei)."""
+
+    spans: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    """First and last block in which something of a (task, round) happened, late settlements left out."""
+
+    def round_at(self, block: int, task: int | None = None) -> int | None:
+        """Return the round in which a block lies, of one task or of any; None before the first and after the last.
+
+        A block between two rounds belongs to the later one, which it opened or should have opened.
+        """
+        spans = sorted((span, number) for (of, number), span in self.spans.items() if task in (None, of))
+        if not spans or block < spans[0][0][0]:
+            return None
+        later = [number for (_, last), number in spans if block <= last]
+        if later:
+            return later[0]
+        newest = spans[-1][1]
+        ended = [t.rounds[newest].phase.terminal for t in self.tasks.values() if newest in t.rounds]
+        return None if all(ended) else newest
 
     def keys_at(self, history: RoundHistory) -> dict[Address, int]:
         """Return the VRF key that each account had in a round.
@@ -56,9 +80,10 @@ class Evidence:
         return {item.account: item.vrf_key for item in self.registrations if item.block <= last}
 
     def add(self, events: Iterable[ChainEvent], registered: Iterable[ChainEvent], *, tolerant: bool = False) -> None:
-        """Fold the coordinator's and the registry's events; `tolerant`: leave out, with a note, what does not follow."""
+        """Fold the coordinator's and the registry's events; `tolerant`: leave out, and note, what does not follow."""
         fold = HistoryFold()
         for event in events:
+            self._span(event)
             try:
                 fold.extend([event])
             except (InconsistentHistory, KeyError, ValueError) as error:
@@ -71,6 +96,12 @@ class Evidence:
                 account, key = event.arguments["account"], event.arguments["vrfKey"]
                 self.registrations.append(Registration(event.block, Address(str(account)), int(str(key))))
 
+    def _span(self, event: ChainEvent) -> None:
+        task, number = event.arguments.get("taskId"), event.arguments.get("round")
+        if isinstance(task, int) and isinstance(number, int) and event.name not in SETTLING:
+            first, last = self.spans.get((task, number), (event.block, event.block))
+            self.spans[task, number] = min(first, event.block), max(last, event.block)
+
 
 def chain_evidence(
     chain: BlockchainConnector, coordinator: RoundCoordinator, registry: ParticipantRegistry, first: int
@@ -81,6 +112,7 @@ def chain_evidence(
     """
     head = chain.head()
     evidence = Evidence(chain.chain_id, coordinator.address, ConnectorFacts(chain), (head.number, head.hash))
+    evidence.started_with["minimum_bond"] = registry.minimum_bond()
     registered = chain.logs([registry.contract], first, head.number)
     evidence.add(coordinator.events(first, head.number), registered)
     return evidence
@@ -99,6 +131,8 @@ def record_evidence(chain: RecordedChain, coordinator: Address | None = None) ->
     if address is None:
         return None
     evidence = Evidence(chain.chain_id, address, chain, chain.head)
+    if chain.genesis is not None:
+        evidence.started_with["seed"] = chain.genesis.seed
     registry = chain.emitter(registry_artifact)
     registered = [] if registry is None else chain.events(registry_artifact, registry)
     evidence.add(chain.events(coordinator_artifact, address), registered, tolerant=True)

@@ -15,12 +15,14 @@ from flare_offchain.cli.evidence import Evidence
 from flare_offchain.core.errors import ConfigurationError, FlareError
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.records import RoundHistory, TaskHistory
+from flare_offchain.federation.round import ProbePool
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.simulation.record import VERSION
 from flare_offchain.simulation.results import RoundResult
 from flare_offchain.simulation.scenario import Rules, Scenario
 from flare_offchain.storage.cid import cid_string
 from flare_offchain.storage.provider import StorageProvider
+from flare_offchain.utils.serialization import read_model
 
 READABLE = "a run's record can be read"
 AGREES = "a run's record agrees with the chain"
@@ -46,7 +48,7 @@ class RunRecordCheck:
             return
         head = self._check_head(settings)
         self._check_scenario(settings, task)
-        self._check_rounds(task, head)
+        self._check_rounds(task, head, noted="head" in settings)
         self.ledger.note(OWN_MEASURES)
 
     # ---------------------------------------------------------------- run.json
@@ -101,23 +103,43 @@ class RunRecordCheck:
 
     def _check_scenario(self, settings: Mapping[str, Any], task: TaskHistory) -> None:
         scenario = Scenario.from_record(settings["scenario"])
-        expected: dict[str, tuple[object, object]] = {"rounds": (scenario.rounds, task.rules["maxRounds"])}
+        expected: dict[str, tuple[object, object]] = {
+            "rounds": (scenario.rounds, task.rules["maxRounds"]),
+            "workers": (scenario.workers, task.rules["maxUpdates"]),
+        }
         for item in fields(Rules):
             if camel(item.name) in task.rules:
                 expected[f"rules.{item.name}"] = (getattr(scenario.rules, item.name), task.rules[camel(item.name)])
+        started = self.evidence.started_with
+        if "seed" in started:
+            expected["seed"] = (scenario.seed, started["seed"])
+        if "minimum_bond" in started:
+            expected["rules.minimum_bond"] = (scenario.rules.minimum_bond, started["minimum_bond"])
         try:
-            spec = TaskSpec.decode(self.store.get(task.spec))
+            expected |= self._of_objects(settings, scenario, task)
         except FlareError:
-            # The auditor reports the spec itself.
-            spec = None
-        if spec is not None:
-            expected |= _of_spec(scenario, spec)
+            # An object is missing or altered: the auditor says which.
+            self.ledger.note("run.json is not compared with the task's spec, which cannot be read")
         for name, (recorded, actual) in expected.items():
             self.ledger.equal(AGREES, recorded, actual, None, f"run.json: {name}")
 
+    def _of_objects(
+        self, settings: Mapping[str, Any], scenario: Scenario, task: TaskHistory
+    ) -> dict[str, tuple[object, object]]:
+        """Return what the run's settings and the task's objects both say."""
+        spec = TaskSpec.decode(self.store.get(task.spec))
+        found = _of_spec(scenario, spec)
+        if spec.probe is not None:
+            pool = ProbePool.decode(self.store.get(spec.probe.pool))
+            found["probe_pool"] = (scenario.probe_pool, len(pool.labels))
+        if "parameters" in settings or task.rounds:
+            weights = read_model(self.store.get(task.genesis))
+            found["parameters"] = (settings.get("parameters"), sum(int(array.size) for array in weights.values()))
+        return found
+
     # ------------------------------------------------------------ rounds.jsonl
 
-    def _check_rounds(self, task: TaskHistory, head: int | None) -> None:
+    def _check_rounds(self, task: TaskHistory, head: int | None, *, noted: bool) -> None:
         recorded = 0
         for result in self._results():
             recorded += 1
@@ -137,7 +159,7 @@ class RunRecordCheck:
                 self.ledger.check(COMPLETE, False, number, "rounds.jsonl", f"the line of round {number} is gone")
             else:
                 self.ledger.note(f"round {number} ended on chain and is not in rounds.jsonl yet: a run was interrupted")
-        if recorded > 1 and head is None:
+        if recorded > 1 and not noted:
             # The run notes the head after each round, so an interruption can cost at most the first note.
             self.ledger.check(HEAD, False, None, "run.json", "it does not say which block the run reached")
 
@@ -200,6 +222,10 @@ def _of_spec(scenario: Scenario, spec: TaskSpec) -> dict[str, tuple[object, obje
     found |= {
         "data": (scenario.data, spec.data),
         "model": (scenario.model, spec.model.name),
+        "model_parameters": (
+            dict(scenario.model_parameters),
+            {name: spec.model.parameters.get(name) for name in scenario.model_parameters},
+        ),
         "codec": (scenario.codec, spec.codec.name),
         "codec_parameters": (dict(scenario.codec_parameters), dict(spec.codec.parameters)),
         "aggregation": (scenario.aggregation, spec.aggregation.name),
