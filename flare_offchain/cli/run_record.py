@@ -94,12 +94,17 @@ class RunRecordCheck:
         numbers = range(self.evidence.head[0], -1, -1)
         found = next((n for n in numbers if _hex(self.evidence.facts.block_hash(n)) == noted), None)
         detail = f"the run reached block {noted}, which is not on the chain: its last blocks were removed or changed"
-        self.ledger.check(HEAD, found is not None, self._last_round(), "chain record", detail)
+        self.ledger.check(HEAD, found is not None, self._first_lost_round(), "chain record", detail)
         return found
 
-    def _last_round(self) -> int | None:
-        rounds = [number for task in self.evidence.tasks.values() for number in task.rounds]
-        return max(rounds, default=None)
+    def _first_lost_round(self) -> int:
+        """The round that was not over when the chain record ends."""
+        newest = max(
+            (r for task in self.evidence.tasks.values() for r in task.rounds.values()), key=_number, default=None
+        )
+        if newest is None:
+            return 1
+        return newest.number + 1 if newest.phase.terminal else newest.number
 
     def _check_scenario(self, settings: Mapping[str, Any], task: TaskHistory) -> None:
         scenario = Scenario.from_record(settings["scenario"])
@@ -234,6 +239,10 @@ def _of_spec(scenario: Scenario, spec: TaskSpec) -> dict[str, tuple[object, obje
     if spec.probe is not None:
         found["probe_count"] = (scenario.probe_count, spec.probe.count)
     return found
+
+
+def _number(history: RoundHistory) -> int:
+    return history.number
 
 
 def _hex(value: bytes | None) -> str | None:
