@@ -181,5 +181,5 @@ class MaliciousClient(FederatedClient):
         return self.corrupt or super().approve(strategy, request, plan, is_exact)
 
 
-Attack = Callable[[AttackContext], AttackContext]
+Knowledge = Callable[[AttackContext], AttackContext]
 """Gives attackers more to know: the rule and a measure of damage, for a white-box attack."""

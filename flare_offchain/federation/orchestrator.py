@@ -20,7 +20,7 @@ from flare_offchain.federation.aggregation.strategy import (
     ForwardMany,
     SelectionRequest,
 )
-from flare_offchain.federation.client import Attack, Client, ClientUpdate, MaliciousClient
+from flare_offchain.federation.client import Client, ClientUpdate, Knowledge, MaliciousClient
 from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, apply
 from flare_offchain.federation.probe import SEED_BYTES, Probe
 from flare_offchain.utils.serialization import encode_record, write_model
@@ -64,7 +64,7 @@ class Orchestrator:
         probe_count: samples of a probe.
         seed: 32 bytes; each round's seed follows from it.
         sample_cap: a client's samples count up to here, 1 to MAX_MULTIPLIER.
-        attack: what attackers know beside each other's and the honest updates.
+        knowledge: adds to what attackers know beside each other's and the honest updates.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Orchestrator:
         probe_count: int = 100,
         seed: bytes = bytes(SEED_BYTES),
         sample_cap: int = MAX_MULTIPLIER,
-        attack: Attack | None = None,
+        knowledge: Knowledge | None = None,
     ) -> None:
         names = [client.name for client in clients]
         if not names or len(set(names)) != len(names):
@@ -94,7 +94,7 @@ class Orchestrator:
         self.round = 0
         self._forward, self._forward_many = forward, forward_many
         self._pool, self._probe_count = pool, probe_count
-        self._seed, self._sample_cap, self._attack = seed, sample_cap, attack
+        self._seed, self._sample_cap, self._knowledge = seed, sample_cap, knowledge
 
     def run_round(self) -> RoundSummary:
         """Run one round. Where no update is acceptable the model stays as it is and the summary says why."""
@@ -159,7 +159,7 @@ class Orchestrator:
             round=self.round,
             generator=malicious[0].generator("craft", self.round),
         )
-        context = self._attack(context) if self._attack else context
+        context = self._knowledge(context) if self._knowledge else context
         crafted = {}
         for position, client in enumerate(malicious):
             own = replace(context, position=position, generator=client.generator("craft", self.round))

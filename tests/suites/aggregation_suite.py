@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ class AggregationSuite:
     """Subclass with `name` and `parameters` of a strategy."""
 
     name: str
-    parameters: dict = {}
+    parameters: ClassVar[dict] = {}
     breakdown = 0.25
     """Share of sign-flipping attackers (times ten) that the rule must survive on this round."""
 
@@ -179,8 +180,7 @@ class AggregationSuite:
 
     def test_aggregate_is_the_same_path(self, strategy, request_):
         deltas = [
-            {name: t.to_float().astype(np.float32) for name, t in update.tensors.items()}
-            for update in request_.updates
+            {name: t.to_float().astype(np.float32) for name, t in update.tensors.items()} for update in request_.updates
         ]
         model = strategy.aggregate(
             deltas,

@@ -78,7 +78,8 @@ def explained_shares(gram: Floats) -> Floats:
     A ridge of 0.1 % of the norm keeps the inverse defined where updates are copies of one another. Noise is explained
     by chance alone, n - 1 dimensions out of all; what was learnt is explained by what others learnt.
     """
-    correlation = cosines(gram) + 1e-3 * np.eye(len(gram))
+    correlation = cosines(gram)
+    np.fill_diagonal(correlation, 1 + 1e-3)
     inverse = np.linalg.inv(correlation)
     return np.clip(1.0 - 1.0 / np.diagonal(inverse), 0.0, 1.0)
 

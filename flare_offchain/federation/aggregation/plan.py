@@ -167,7 +167,7 @@ class Plan:
 
 def publishable(value: float) -> float:
     """Return a score as it is published: rounded to SCORE_DIGITS places, finite, without negative zero."""
-    return round(min(max(value, -1e9), 1e9), SCORE_DIGITS) + 0.0
+    return round(min(max(float(value), -1e9), 1e9), SCORE_DIGITS) + 0.0
 
 
 def _read_verdict(entry: object) -> UpdateVerdict:

@@ -1,6 +1,7 @@
 """The shared suite for every registered strategy, and what is particular to each."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ class TestMutualInformation(AggregationSuite):
 
 class TestMutualInformationWithoutLabels(AggregationSuite):
     name = "mutual_information"
-    parameters = {"use_labels": False}
+    parameters: ClassVar = {"use_labels": False}
     breakdown = 0.4
 
 
@@ -46,7 +47,7 @@ class TestMedian(AggregationSuite):
 
 class TestTrimmedMean(AggregationSuite):
     name = "trimmed_mean"
-    parameters = {"malicious_share": 0.25}
+    parameters: ClassVar = {"malicious_share": 0.25}
 
     def test_is_the_trimmed_mean(self, strategy, request_):
         model, _ = model_of(strategy, request_, strategy.select(request_))
@@ -72,7 +73,7 @@ class TestGeometricMedian(AggregationSuite):
 
 class TestKrum(AggregationSuite):
     name = "krum"
-    parameters = {"malicious_share": 0.25}
+    parameters: ClassVar = {"malicious_share": 0.25}
 
     def test_takes_one(self, strategy, request_):
         assert len(strategy.select(request_).accepted) == 1
@@ -80,7 +81,7 @@ class TestKrum(AggregationSuite):
 
 class TestMultiKrum(AggregationSuite):
     name = "multi_krum"
-    parameters = {"malicious_share": 0.25}
+    parameters: ClassVar = {"malicious_share": 0.25}
 
     def test_leaves_out_the_far_ones(self, strategy, request_):
         updates = [scaled(u, -30) if i < 3 else u for i, u in enumerate(request_.updates)]
@@ -90,7 +91,7 @@ class TestMultiKrum(AggregationSuite):
 
 class TestBulyan(AggregationSuite):
     name = "bulyan"
-    parameters = {"malicious_share": 0.17}
+    parameters: ClassVar = {"malicious_share": 0.17}
     breakdown = 0.17
 
     def test_refuses_too_few(self, request_):
@@ -106,7 +107,7 @@ class TestCentredClipping(AggregationSuite):
 
 class TestNearestNeighbourMixing(AggregationSuite):
     name = "nnm"
-    parameters = {"malicious_share": 0.25}
+    parameters: ClassVar = {"malicious_share": 0.25}
 
     def test_forged_neighbours_are_found(self, strategy, request_):
         plan = strategy.select(request_)
@@ -130,12 +131,12 @@ class TestNearestNeighbourMixing(AggregationSuite):
 
 class TestNearestNeighbourMedian(AggregationSuite):
     name = "nnm"
-    parameters = {"malicious_share": 0.25, "rule": "median"}
+    parameters: ClassVar = {"malicious_share": 0.25, "rule": "median"}
 
 
 class TestNearestNeighbourGeometricMedian(AggregationSuite):
     name = "nnm"
-    parameters = {"malicious_share": 0.25, "rule": "geometric_median"}
+    parameters: ClassVar = {"malicious_share": 0.25, "rule": "geometric_median"}
 
 
 class TestFLTrust(AggregationSuite):
