@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT
+pragma solidity 0.8.37;
+
+import {Phase, VoidReason} from "../../../contracts/types/Phase.sol";
+import {RoundFixture} from "./support/RoundFixture.sol";
+
+contract ProposeTest is RoundFixture {
+    address private proposer;
+
+    function setUp() public override {
+        super.setUp();
+        startTask(defaultRules(), 5);
+        toAggregation();
+        proposer = seated(0);
+    }
+
+    function proposeAs(
+        address caller,
+        uint16 attempt_,
+        ContentId memory model,
+        ContentId memory report,
+        bytes memory bitmap,
+        uint32 weight,
+        bytes32 commitment
+    ) private {
+        vm.prank(caller);
+        coordinator.propose(taskId, round, attempt_, model, report, bitmap, weight, commitment);
+    }
+
+    function refuses(
+        bytes32 what,
+        ContentId memory model,
+        ContentId memory report,
+        bytes memory bitmap,
+        uint32 weight,
+        bytes32 commitment
+    ) private {
+        vm.expectRevert(abi.encodeWithSelector(InvalidProposal.selector, what));
+        proposeAs(proposer, 0, model, report, bitmap, weight, commitment);
+    }
+
+    function test_propose_opensValidation() public {
+        // Updates 0, 1 and 4: weights 100, 200 and 500.
+        bytes memory bitmap = hex"13";
+        ContentId memory model = modelOf(0);
+        ContentId memory report = reportOf(0);
+        bytes32 commitment = keccak256("commitment");
+        uint64 deadline = uint64(block.timestamp) + 400;
+        vm.expectEmit(true, true, true, true, address(coordinator));
+        emit ProposalMade(taskId, 1, proposer, 0, model, report, bitmap, 800, commitment, deadline);
+        proposeAs(proposer, 0, model, report, bitmap, 800, commitment);
+        RoundView memory shown = coordinator.currentRound(taskId);
+        assertPhase(Phase.Validation);
+        vm.assertEq(shown.deadline, deadline);
+        vm.assertEq(shown.approvals, 1);
+        vm.assertEq(shown.rejections, 0);
+        vm.assertEq(shown.proposal.proposer, proposer);
+        vm.assertEq(keccak256(abi.encode(shown.proposal.model)), keccak256(abi.encode(model)));
+        vm.assertEq(keccak256(abi.encode(shown.proposal.report)), keccak256(abi.encode(report)));
+        vm.assertEq(shown.proposal.bitmapDigest, keccak256(bitmap));
+        vm.assertEq(shown.proposal.acceptedWeight, 800);
+        vm.assertEq(shown.proposal.commitment, commitment);
+        bytes32 digest = keccak256(
+            abi.encode(
+                "flare/proposal",
+                block.chainid,
+                address(coordinator),
+                taskId,
+                uint256(1),
+                uint256(0),
+                model,
+                report,
+                keccak256(bitmap),
+                uint256(800)
+            )
+        );
+        vm.assertEq(shown.proposal.digest, digest);
+        vm.assertEq(coordinator.proposalDigest(taskId, 1, 0, model, report, keccak256(bitmap), 800), digest);
+    }
+
+    function test_propose_reverts_whenCallerIsNotProposer() public {
+        address second = seated(1);
+        vm.expectRevert(abi.encodeWithSelector(NotProposer.selector, proposer, second));
+        proposeAs(second, 0, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+        vm.expectRevert(abi.encodeWithSelector(NotProposer.selector, proposer, stranger));
+        proposeAs(stranger, 0, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+    }
+
+    function test_propose_reverts_afterWindow() public {
+        uint64 deadline = coordinator.currentRound(taskId).deadline;
+        vm.warp(deadline + 1);
+        vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, deadline, deadline + 1));
+        proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+    }
+
+    function test_propose_reverts_inAnotherAttempt() public {
+        vm.expectRevert(abi.encodeWithSelector(WrongAttempt.selector, 1, 0));
+        proposeAs(proposer, 1, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+    }
+
+    function test_propose_reverts_inAnotherRoundOrPhase() public {
+        vm.expectRevert(abi.encodeWithSelector(WrongRound.selector, 2, 1));
+        vm.prank(proposer);
+        coordinator.propose(taskId, 2, 0, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+        propose();
+        vm.expectRevert(abi.encodeWithSelector(WrongPhase.selector, Phase.Aggregation, Phase.Validation));
+        proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+    }
+
+    function test_propose_reverts_whenObjectIsNone() public {
+        ContentId memory none = ContentId(0, 1);
+        ContentId memory empty = ContentId(INNER, 0);
+        ContentId memory huge = ContentId(INNER, 1 << 32);
+        refuses("model", none, reportOf(0), hex"1f", 1_500, INNER);
+        refuses("model", empty, reportOf(0), hex"1f", 1_500, INNER);
+        refuses("model", huge, reportOf(0), hex"1f", 1_500, INNER);
+        refuses("report", modelOf(0), none, hex"1f", 1_500, INNER);
+        refuses("report", modelOf(0), empty, hex"1f", 1_500, INNER);
+        refuses("report", modelOf(0), huge, hex"1f", 1_500, INNER);
+    }
+
+    function test_propose_reverts_whenCommitmentIsNone() public {
+        refuses("commitment", modelOf(0), reportOf(0), hex"1f", 1_500, 0);
+    }
+
+    function test_propose_reverts_whenBitmapIsMalformed() public {
+        refuses("bitmapLength", modelOf(0), reportOf(0), hex"1f00", 1_500, INNER);
+        refuses("bitmapLength", modelOf(0), reportOf(0), "", 1_500, INNER);
+        refuses("bitmapPadding", modelOf(0), reportOf(0), hex"3f", 1_500, INNER);
+        refuses("bitmapEmpty", modelOf(0), reportOf(0), hex"00", 1_500, INNER);
+    }
+
+    function test_propose_reverts_whenWeightIsImpossible() public {
+        // Three updates weigh at least 3, and leave at least 2 of 1,500 for the other two.
+        refuses("acceptedWeight", modelOf(0), reportOf(0), hex"13", 2, INNER);
+        refuses("acceptedWeight", modelOf(0), reportOf(0), hex"13", 1_499, INNER);
+        proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"13", 1_498, INNER);
+    }
+
+    function test_propose_byTheNext_whenAWindowPassed() public {
+        address second = seated(1);
+        expire();
+        vm.expectEmit(true, true, true, true, address(coordinator));
+        emit AttemptFailed(taskId, 1, 0);
+        vm.expectEmit(true, true, true, true, address(coordinator));
+        emit AttemptOpened(taskId, 1, 1, second, uint64(block.timestamp) + 300);
+        coordinator.advance(taskId);
+        vm.expectRevert(abi.encodeWithSelector(NotProposer.selector, second, proposer));
+        proposeAs(proposer, 1, modelOf(1), reportOf(1), hex"1f", 1_500, INNER);
+        propose();
+        vm.assertEq(coordinator.currentRound(taskId).proposal.proposer, second);
+        vm.assertEq(bondOf(proposer), BOND);
+    }
+
+    function test_round_isVoid_whenNobodyProposes() public {
+        for (uint256 i = 0; i < 2; ++i) {
+            expire();
+            coordinator.advance(taskId);
+        }
+        expire();
+        vm.expectEmit(true, true, true, true, address(coordinator));
+        emit RoundVoided(taskId, 1, VoidReason.AttemptsExhausted);
+        coordinator.advance(taskId);
+        assertPhase(Phase.Void);
+        for (uint256 i = 0; i < workers.length; ++i) {
+            vm.assertEq(bondOf(workers[i]), BOND);
+        }
+    }
+}
+
+contract AdvanceTest is RoundFixture {
+    function refuses() private {
+        uint64 deadline = coordinator.currentRound(taskId).deadline;
+        vm.warp(deadline);
+        vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, deadline, deadline));
+        coordinator.advance(taskId);
+    }
+
+    /// In no phase may anything be pushed on at the deadline itself, and in each one second later.
+    function test_advance_reverts_untilDeadlineHasPassed() public {
+        startTask(defaultRules(), 5);
+        openRound();
+        submit(workers[0], 100);
+        submit(workers[1], 200);
+        refuses();
+        expire();
+        coordinator.advance(taskId);
+        fixSeed();
+        for (uint256 i = 0; i < 4; ++i) {
+            claim(workers[i]);
+        }
+        refuses();
+        expire();
+        coordinator.advance(taskId);
+        refuses();
+        expire();
+        coordinator.advance(taskId);
+        vm.assertEq(attempt(), 1);
+        proposeWith(hex"03", 300);
+        for (uint256 rank = 2; rank < 4; ++rank) {
+            approve(seated(rank));
+        }
+        refuses();
+        approve(seated(0));
+        coordinator.advance(taskId);
+        assertPhase(Phase.Reveal);
+        refuses();
+        expire();
+        coordinator.advance(taskId);
+        vm.assertEq(attempt(), 2);
+    }
+
+    function test_advance_fixesSeed_whenDue() public {
+        startTask(defaultRules(), 5);
+        openRound();
+        submitAll();
+        coordinator.advance(taskId);
+        uint64 seedBlock = coordinator.currentRound(taskId).seedBlock;
+        vm.expectRevert(abi.encodeWithSelector(SeedBlockNotReached.selector, seedBlock, block.number));
+        coordinator.advance(taskId);
+        vm.roll(seedBlock + 1);
+        vm.setBlockhash(seedBlock, INNER);
+        coordinator.advance(taskId);
+        claimAll();
+        coordinator.advance(taskId);
+        assertPhase(Phase.Aggregation);
+    }
+
+    function test_advance_reverts_whenNoRoundIsInProgress() public {
+        startTask(defaultRules(), 5);
+        vm.expectRevert(abi.encodeWithSelector(WrongPhase.selector, Phase.Training, Phase.None));
+        coordinator.advance(taskId);
+        finalizeRound();
+        vm.expectRevert(abi.encodeWithSelector(WrongPhase.selector, Phase.Training, Phase.Finalized));
+        coordinator.advance(taskId);
+        vm.expectRevert(abi.encodeWithSelector(TaskUnknown.selector, 9));
+        coordinator.advance(9);
+    }
+}
