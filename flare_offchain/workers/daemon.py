@@ -150,12 +150,28 @@ class Daemon:
         return 0.0
 
     def _news(self, stamp: BlockStamp) -> bool:
-        """Whether there is a reason to read: a new block, or a moment that was waited for."""
-        if self._seen is None or self._seen[0] != stamp:
+        """Whether there is a reason to read everything: an event, or a moment or block that was waited for.
+
+        Where blocks pass without an event, all is read every `turn_seconds` even so: a reorganisation may have taken
+        an event back.
+        """
+        if self._seen is None:
             return True
-        late = self.clock.monotonic() - self._seen[1]
-        moment = self._wait.until is not None and self.clock.now() >= self._wait.until
-        return (moment and late >= 1.0) or late >= self.pace.turn_seconds
+        known, looked = self._seen
+        late = self.clock.monotonic() - looked
+        if late >= self.pace.turn_seconds or stamp.number < known.number:
+            return True
+        moment = max(self.clock.now(), stamp.timestamp)
+        if self._wait.until is not None and late >= 1.0 and moment >= self._wait.until:
+            return True
+        if stamp == known:
+            return False
+        if stamp.number == known.number or (self._wait.block is not None and stamp.number >= self._wait.block):
+            return True
+        events = self.chain.raw_logs([self.history.coordinator], known.number + 1, stamp.number)
+        self._seen = stamp, looked
+        self.metrics.block.set(stamp.number)
+        return bool(events)
 
     def _turns_left(self, view: View, step: Step) -> int:
         """Return for how many blocks others go first with a shared step; 0 where it is one's own turn."""

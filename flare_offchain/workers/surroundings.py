@@ -37,6 +37,11 @@ class History:
         self._fold, self._read_to = HistoryFold(), _NOTHING
         self._views: tuple[BlockStamp, TaskView, RoundView] | None = None
 
+    @property
+    def coordinator(self) -> Address:
+        """The coordinator whose events are read."""
+        return self._coordinator.address
+
     def views(self, stamp: BlockStamp) -> tuple[TaskView, RoundView]:
         """Return the task and its current round at a block; read once for all workers that share this history."""
         if self._views is None or self._views[0] != stamp:

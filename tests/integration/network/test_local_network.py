@@ -1,0 +1,138 @@
+"""Worker processes on a real chain and a real Kubo run rounds that anyone can audit, and end with the embedded bits."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from flare_offchain.blockchain.keys import derive_account, derive_vrf_key
+from flare_offchain.devnet.monitor import Monitor
+from flare_offchain.devnet.network import Devnet, stop_kept
+from flare_offchain.devnet.processes import started_at
+from flare_offchain.devnet.settings import DevnetSettings
+from flare_offchain.simulation.run import SimulationRun
+from flare_offchain.simulation.scenario import Scenario
+from flare_offchain.workers.plan import Step
+from tests.integration.network.conftest import require
+
+pytestmark = pytest.mark.integration
+
+WORKERS, ROUNDS = 3, 2
+SCENARIO = {"workers": WORKERS, "rounds": ROUNDS, "model": "softmax", "aggregation": "fedavg", "epochs": 2}
+
+
+@pytest.fixture(scope="module")
+def embedded_models(tmp_path_factory):
+    """The model CIDs of the same scenario on the embedded chain with the folder store."""
+    with SimulationRun.open(Scenario(attackers=0, **SCENARIO), tmp_path_factory.mktemp("embedded")) as run:
+        return [result.model_cid for result in run.rounds(lambda text: None)]
+
+
+def flare(*arguments):
+    command = [sys.executable, "-m", "flare_offchain.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module", params=["anvil", "geth"])
+def finished(request, tmp_path_factory):
+    """A network whose rounds are all over, still running, and its monitor."""
+    require(request.param)
+    folder = tmp_path_factory.mktemp(request.param) / "network"
+    with Devnet(DevnetSettings.of(folder, chain=request.param, **SCENARIO)) as network:
+        network.start()
+        monitor = Monitor(network)
+        for _ in range(600):
+            monitor.look()
+            if monitor.moment.over:
+                break
+            assert not network.ended_workers(), network.workers[0].log.read_text()[-2000:]
+            network.connector.pause(0.25)
+        yield network, monitor
+
+
+def test_rounds__all_finalized__with_the_models_of_the_embedded_network(finished, embedded_models):
+    _, monitor = finished
+    assert [r.outcome for r in monitor.rounds] == ["FINALIZED"] * ROUNDS
+    assert [r.updates for r in monitor.rounds] == [WORKERS] * ROUNDS
+    assert [r.model for r in monitor.rounds] == embedded_models
+    assert monitor.rounds[-1].accuracy > 0.8
+    assert monitor.rounds[-1].fines == 0
+
+
+def test_steps__that_one_takes_for_all__are_sent_once(finished):
+    _, monitor = finished
+    for worker in monitor.workers:
+        worker.follow()
+    taken = {}
+    for worker in monitor.workers:
+        for name, times in worker.steps.items():
+            taken[name] = taken.get(name, 0) + times
+    assert monitor.complaints() == []
+    assert taken[f"{Step.SUBMIT_UPDATE}:confirmed"] == taken[f"{Step.PUBLISH_UPDATE}:done"] == WORKERS * ROUNDS
+    for step in (Step.OPEN_ROUND, Step.CLOSE_TRAINING, Step.CLOSE_SORTITION, Step.PROPOSE, Step.CLOSE_VALIDATION):
+        assert taken[f"{step}:confirmed"] == ROUNDS
+    # Two that act in one block both pay; turns make it rare, not impossible.
+    assert sum(times for name, times in taken.items() if name.endswith((":lost", ":dropped"))) <= 1
+
+
+def test_audit__over_rpc_and_ipfs__has_no_finding(finished):
+    network, _ = finished
+    done = flare(
+        *("audit", "--json", "--rpc", network.chain_daemon.url, "--ipfs", network.kubo.endpoint),
+        *("--deployments", str(network.settings.deployments)),
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert '"findings": []' in done.stdout
+
+
+def test_check__of_a_worker_that_runs__passes(finished):
+    network, _ = finished
+    done = flare("worker", "check", "--json", "--config", str(network.workers[0].config))
+    results = {r["check"]: r["result"] for r in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 0, done.stdout
+    assert set(results.values()) <= {"passed", "warning"} and results["store"] == "passed"
+
+
+def test_second_process__with_the_same_folder__is_refused(finished):
+    network, _ = finished
+    done = flare("worker", "run", "--config", str(network.workers[0].config))
+    assert done.returncode == 78
+    assert "another worker runs in" in done.stderr
+
+
+def test_secrets__of_the_network__are_in_no_log_metric_journal_or_process_list(finished):
+    network, _ = finished
+    seed = network.settings.scenario.seed
+    secrets = [network.settings.password_file.read_text()]
+    for worker in range(WORKERS):
+        secrets += [derive_account(seed, worker + 1).key.hex(), derive_vrf_key(seed, worker + 1).export_secret().hex()]
+    texts = []
+    for files in network.workers:
+        texts.append(files.log.read_bytes())
+        texts += [path.read_bytes() for path in files.config.parent.rglob("state/**/*") if path.is_file()]
+        texts.append(_get(files.status + "/metrics"))
+        texts.append(_get(files.status + "/health"))
+    texts.append(subprocess.run(["ps", "-eo", "args"], capture_output=True).stdout)
+    for text in texts:
+        for secret in secrets:
+            bare = secret.removeprefix("0x")
+            assert bare.encode() not in text.lower() and bytes.fromhex(bare) not in text
+    assert any(b"step taken" in text for text in texts) and any(b"flare_gas_total" in text for text in texts)
+
+
+def test_stop__of_a_kept_network__leaves_nothing(finished):
+    network, _ = finished
+    state = network.keep()
+    assert len(state.processes) == WORKERS + 2 and all(one.alive for one in state.processes)
+    running, killed = stop_kept(network.settings.folder)
+    assert len(running) == WORKERS + 2 and killed == []
+    assert [started_at(one.pid) for one in state.processes] == [""] * len(state.processes)
+    for files in network.workers:
+        assert '"stopped"' in files.log.read_text().splitlines()[-1]
+
+
+def _get(url):
+    import requests
+
+    return requests.get(url, timeout=10).content
