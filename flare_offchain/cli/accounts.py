@@ -146,7 +146,9 @@ def named_address(name: str, seed: int | None = None) -> Address:
 
     if not name.startswith("0x"):
         return account_key(name, None, seed).address
-    if not is_address(name):
+    digits = name.removeprefix("0x")
+    mixed = digits not in (digits.lower(), digits.upper())
+    if not is_address(name) or (mixed and checksum(name) != name):
         raise ConfigurationError(f"{name} is not an address: 0x and 40 digits, in the right case where it is mixed")
     return checksum(name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 
 from flare_offchain.core.errors import ConfigurationError
 
@@ -29,8 +30,8 @@ def wei_of(text: str, unit: str = "ether") -> int:
         amount = Decimal("NaN")
     if factor is None or not amount.is_finite() or amount < 0 or abs(amount.adjusted()) > 60:
         raise ConfigurationError(f'{text!r} is no amount: write for example 0.5, "0.5 ether" or "20 gwei"')
-    exact = amount.scaleb(len(str(factor)) - 1)
-    if exact != exact.to_integral_value() or exact > MAX_WEI:
+    exact = Fraction(amount) * factor
+    if exact.denominator != 1 or exact > MAX_WEI:
         raise ConfigurationError(f"{text!r} is finer than one wei, or more ether than there is")
     return int(exact)
 

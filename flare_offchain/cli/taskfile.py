@@ -27,7 +27,7 @@ from flare_offchain.blockchain.contracts import TaskRules
 from flare_offchain.cli.amounts import wei_of
 from flare_offchain.cli.toml import read_toml
 from flare_offchain.compression.codecs import codec_from_spec
-from flare_offchain.core.errors import ConfigurationError, MalformedObject
+from flare_offchain.core.errors import ConfigurationError, DataError, MalformedObject
 from flare_offchain.core.tensors import Float32Array
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
 from flare_offchain.federation.round import MAX_POOL_BYTES, ProbePool
@@ -164,7 +164,11 @@ def _pool(section: Mapping[str, Any], seed: int, folder: Path) -> tuple[bytes | 
         raise ConfigurationError("[probe] needs data, the name of a data set, or object, a ready pool")
     directory = section.get("data_dir")
     where = None if directory is None else folder / Path(_text(directory, "[probe] data_dir")).expanduser()
-    dataset = load_dataset(_text(section["data"], "[probe] data"), where)
+    name = _text(section["data"], "[probe] data")
+    try:
+        dataset = load_dataset(name, where)
+    except DataError as error:
+        raise DataError(f"[probe] {str(error).replace('--data-dir', 'data_dir')}") from error
     size = _integer(section.get("pool", 2 * count), "[probe] pool", 1, len(dataset))
     probe = split(dataset, seed, probe=size).probe
     features, labels = np.ascontiguousarray(probe.features), np.ascontiguousarray(probe.labels)

@@ -24,11 +24,9 @@ STATUS_TEXT = {
 }
 REASON_TEXT = {
     "accepted": "it is in the aggregate",
-    "accept_test": "adding it makes the probe's loss worse",
-    "clique": "it is a near-copy of other updates, beyond the one vote that all of them together have",
-    "distance": "its weights lie too far from those of the other updates",
-    "disagreement": "it points against the other updates in the space of weights",
+    "distance": "its weights lie too far from those of the other updates, or point against the reference",
     "low_information": "what it does to the probe says too little of the labels, or of what the other updates do",
+    "noise": "nothing in it is like the other updates",
     "not_selected": "the rule takes a fixed number of updates, and others came first",
     "outlier_norm": "its norm is 0, or beyond what clipping can bring back",
 }
