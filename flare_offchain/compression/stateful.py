@@ -7,9 +7,9 @@ from abc import abstractmethod
 from flare_offchain.compression.codec import EncodedUpdate, UpdateCodec, check_delta, frame
 from flare_offchain.compression.feedback import ErrorFeedback, pack_state, unpack_state
 from flare_offchain.compression.plan import UpdatePlan
-from flare_offchain.utils.threads import single_threaded
 from flare_offchain.core.errors import ConfigurationError, MalformedObject
 from flare_offchain.core.tensors import Float32Array, ModelSchema, Weights
+from flare_offchain.utils.threads import single_threaded
 
 Bases = dict[str, Float32Array]
 """Warm starts: group name to the right factor [columns, rank] of the last update."""
