@@ -16,9 +16,9 @@ from flare_offchain.compression.codec import decode_update
 from flare_offchain.consensus.identities import bitmap_digest, inner_hash, proposal_digest
 from flare_offchain.core.phases import RejectReason
 from flare_offchain.core.tensors import ModelSchema, Weights
-from flare_offchain.federation.adversary import AttackContext, Behaviour, LocalData, behaviour
+from flare_offchain.federation.adversary import AttackContext, Behaviour, behaviour
+from flare_offchain.federation.client import MaliciousClient
 from flare_offchain.federation.round import aggregate_round
-from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.federation.update import update_context
 from flare_offchain.models.adapter import ModelAdapter
 from flare_offchain.models.builder import build_adapter
@@ -30,8 +30,11 @@ from flare_offchain.workers.committee import CommitteeRole, remember_inner
 from flare_offchain.workers.plan import View
 from flare_offchain.workers.surroundings import Surroundings
 from flare_offchain.workers.trainer import TrainerRole, kept_update
-from flare_offchain.workers.training import HonestTrainer
+from flare_offchain.workers.training import ClientTrainer, client_for, malicious_client_for
 from flare_offchain.workers.worker import Worker
+
+MAX_WORKERS = 8192
+"""Separates the seeds of runs: above the number of workers that a scenario may have."""
 
 
 @dataclass(slots=True)
@@ -41,14 +44,14 @@ class Conspiracy:
     behaviour: Behaviour
     honest: list[Surroundings]
     network: Network
-    members: list[HonestTrainer] = field(default_factory=list)
+    members: list[MaliciousClient] = field(default_factory=list)
     _known: tuple[int, np.ndarray, np.ndarray] | None = None
     _cache: dict[str, np.ndarray] = field(default_factory=dict)
 
     def context(self, base: Weights, round_number: int, position: int) -> AttackContext:
         """Return what attacker `position` knows in a round."""
         if self._known is None or self._known[0] != round_number:
-            own = np.stack([_vector(m.delta(base, round_number), m.schema) for m in self.members])
+            own = np.stack([_vector(m.train(base, round_number), self.network.schema) for m in self.members])
             self._known, self._cache = (round_number, self._honest_updates(round_number, own), own), {}
         _, honest, own = self._known
         seed = self.network.scenario.seed
@@ -60,7 +63,7 @@ class Conspiracy:
             schema=self.network.schema,
             classes=self.network.spec.model.parameters["classes"],
             round=round_number,
-            generator=np.random.default_rng([seed, round_number, position]),
+            generator=self.members[position].generator("craft", round_number),
             shared=seed,
             cache=self._cache,
         )
@@ -78,28 +81,19 @@ class Conspiracy:
         return np.stack(rows) if rows else own
 
 
-class AttackingTrainer(HonestTrainer):
-    """Trains on poisoned data or sends a crafted update; encodes as everybody does."""
+class ConspiringTrainer(ClientTrainer):
+    """Sends what the conspiracy crafts; encodes as everybody does."""
 
-    def __init__(self, spec: TaskSpec, data: Dataset, conspiracy: Conspiracy, adapter: ModelAdapter, seed: int) -> None:
-        local = LocalData(data.features, data.labels, data.classes)
-        poisoned = conspiracy.behaviour.poison(local, np.random.default_rng([conspiracy.network.scenario.seed, seed]))
-        super().__init__(
-            spec,
-            Dataset(data.name, poisoned.features, poisoned.labels, data.classes),
-            conspiracy.network.schema,
-            adapter,
-            seed,
-        )
-        self.conspiracy, self.position = conspiracy, len(conspiracy.members)
-        conspiracy.members.append(self)
+    def __init__(self, client: MaliciousClient, conspiracy: Conspiracy) -> None:
+        super().__init__(client, conspiracy.network.schema)
+        self.malicious, self.conspiracy, self.position = client, conspiracy, len(conspiracy.members)
+        conspiracy.members.append(client)
 
     def make_update(self, base: Weights, round_number: int, context: bytes) -> bytes:
         """Craft and encode."""
         attack = self.conspiracy.context(base, round_number, self.position)
-        crafted = self.conspiracy.behaviour.craft(attack.own[self.position], attack)
-        delta = self.schema.unflatten(crafted.astype(np.float32))
-        return self.codec.encode(delta, self.schema, context).data
+        delta = self.schema.unflatten(attack.own[self.position].astype(np.float32))
+        return self.malicious.submit(self.malicious.craft(delta, attack), context).data
 
 
 class AttackingCommittee(CommitteeRole):
@@ -176,11 +170,11 @@ def build_workers(network: Network, data: PreparedData) -> list[Worker]:
 
 def _trainer(
     network: Network, part: Dataset, index: int, adapter: ModelAdapter, conspiracy: Conspiracy | None
-) -> HonestTrainer:
-    seed = network.scenario.seed * 8192 + index
-    if conspiracy is not None:
-        return AttackingTrainer(network.spec, part, conspiracy, adapter, seed)
-    return HonestTrainer(network.spec, part, network.schema, adapter, seed)
+) -> ClientTrainer:
+    seed = network.scenario.seed * MAX_WORKERS + index
+    if conspiracy is None:
+        return ClientTrainer(client_for(network.spec, part, adapter, seed), network.schema)
+    return ConspiringTrainer(malicious_client_for(network.spec, part, adapter, seed, conspiracy.behaviour), conspiracy)
 
 
 def _vector(delta: Weights, schema: ModelSchema) -> np.ndarray:

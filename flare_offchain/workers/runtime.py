@@ -34,7 +34,7 @@ from flare_offchain.workers.keeper import Keeper
 from flare_offchain.workers.settings import KeySettings, StoreSettings, WorkerSettings
 from flare_offchain.workers.surroundings import History, Surroundings
 from flare_offchain.workers.trainer import TrainerRole
-from flare_offchain.workers.training import HonestTrainer
+from flare_offchain.workers.training import ClientTrainer, client_for
 from flare_offchain.workers.worker import Worker
 
 if TYPE_CHECKING:
@@ -210,7 +210,9 @@ def build_trainer(settings: WorkerSettings, s: Surroundings) -> TrainerRole:
     if schema != adapter.schema:
         raise RoundAbandoned("the task's genesis model is not of the architecture that its spec names")
     seed = settings.training_seed
-    return TrainerRole(HonestTrainer(spec, data, schema, adapter, own_seed(s.address) if seed is None else seed))
+    return TrainerRole(
+        ClientTrainer(client_for(spec, data, adapter, own_seed(s.address) if seed is None else seed), schema)
+    )
 
 
 def own_seed(address: str) -> int:

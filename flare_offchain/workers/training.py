@@ -1,56 +1,82 @@
-"""A worker's own training: from the base model and its data to the encoded update."""
+"""A worker's own training: a `FederatedClient`, in the form that the trainer's role runs."""
 
 from __future__ import annotations
 
-from flare_offchain.compression.codec import UpdateCodec
 from flare_offchain.compression.codecs import codec_from_spec
-from flare_offchain.core.tensors import ModelSchema, Weights, subtract
+from flare_offchain.core.tensors import ModelSchema, Weights
+from flare_offchain.federation.adversary import Behaviour
+from flare_offchain.federation.client import FederatedClient, MaliciousClient
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.models.adapter import ModelAdapter, TrainingOptions
 from flare_offchain.utils.datasets import Dataset
 
-ROUND_STRIDE = 1_000_003
-"""Separates the seeds of workers and rounds: a prime above any number of rounds that a run has."""
+
+def client_for(spec: TaskSpec, data: Dataset, adapter: ModelAdapter, seed: int) -> FederatedClient:
+    """Return the client that trains as a task's spec says.
+
+    `seed` decides the order of its samples: 0 or more, another one for each worker.
+    """
+    return FederatedClient(
+        str(seed),
+        adapter,
+        data,
+        codec_from_spec(spec.codec.name, spec.codec.parameters),
+        epochs=spec.training.epochs,
+        learning_rate=spec.training.learning_rate,
+        options=_options(spec, seed),
+    )
 
 
-class HonestTrainer:
-    """Trains on its own data and encodes with error feedback."""
+def malicious_client_for(
+    spec: TaskSpec, data: Dataset, adapter: ModelAdapter, seed: int, behaviour: Behaviour
+) -> MaliciousClient:
+    """Return a client that attacks, otherwise as `client_for`; `seed` decides its randomness too."""
+    return MaliciousClient(
+        str(seed),
+        adapter,
+        data,
+        codec_from_spec(spec.codec.name, spec.codec.parameters),
+        behaviour=behaviour,
+        epochs=spec.training.epochs,
+        learning_rate=spec.training.learning_rate,
+        options=_options(spec, seed),
+    )
 
-    def __init__(self, spec: TaskSpec, data: Dataset, schema: ModelSchema, adapter: ModelAdapter, seed: int) -> None:
-        self.spec, self.data, self.schema, self.adapter, self.seed = spec, data, schema, adapter, seed
-        self.codec: UpdateCodec = codec_from_spec(spec.codec.name, spec.codec.parameters)
+
+def _options(spec: TaskSpec, seed: int) -> TrainingOptions:
+    training = spec.training
+    return TrainingOptions(
+        batch_size=training.batch_size,
+        momentum=training.momentum,
+        weight_decay=training.weight_decay,
+        proximal=training.proximal,
+        seed=seed,
+    )
+
+
+class ClientTrainer:
+    """Trains and encodes through a client; its codec's memory is what must survive a restart."""
+
+    def __init__(self, client: FederatedClient, schema: ModelSchema) -> None:
+        self.client, self.schema = client, schema
 
     @property
     def sample_count(self) -> int:
         """Number of training samples."""
-        return len(self.data)
-
-    def delta(self, base: Weights, round_number: int) -> Weights:
-        """Train from the base model and return ΔW; a pure function of the two, the data and the seed."""
-        training = self.spec.training
-        self.adapter.set_weights(base)
-        options = TrainingOptions(
-            batch_size=training.batch_size,
-            momentum=training.momentum,
-            weight_decay=training.weight_decay,
-            proximal=training.proximal,
-            seed=self.seed * ROUND_STRIDE + round_number,
-        )
-        self.adapter.train(self.data, training.epochs, training.learning_rate, options)
-        return subtract(self.adapter.get_weights(), base)
+        return len(self.client.data)
 
     def make_update(self, base: Weights, round_number: int, context: bytes) -> bytes:
         """Train and encode."""
-        return self.codec.encode(self.delta(base, round_number), self.schema, context).data
+        return self.client.update(base, round_number, context).data
 
     def acknowledge(self, accepted: bool) -> None:
-        """Tell the error feedback what became of the newest update."""
-        self.codec.acknowledge(accepted)
+        """Tell the client what became of the newest update."""
+        self.client.acknowledge(accepted)
 
     def save_memory(self) -> bytes:
         """Return the codec's memory."""
-        return self.codec.state_bytes()
+        return self.client.codec.state_bytes()
 
     def load_memory(self, data: bytes) -> None:
         """Restore the codec's memory."""
-        self.codec.load_state(data, self.schema)
+        self.client.codec.load_state(data, self.schema)
