@@ -20,7 +20,7 @@ def test_a_scenario_round_trips():
 
 
 def scenarios():
-    return [path for path in EXAMPLES if "workers" in tomllib.loads(path.read_text())]
+    return [path for path in EXAMPLES if "rounds" in tomllib.loads(path.read_text())]
 
 
 @pytest.mark.parametrize("path", scenarios(), ids=lambda path: path.stem)
