@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := 0.13.9
 export FORGE := node_modules/.bin/forge
 
-.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts bench lock clean
+.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts network-test bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,15 @@ contracts: setup ## Compile, test and measure the contracts
 
 unit: setup ## Python tests with coverage
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+network-test: setup setup-network ## 8 worker processes for 5 rounds on anvil and on geth, with Kubo; audited
+	@for chain in anvil geth; do \
+		rm -rf devnet/$$chain && \
+		$(BIN)/flare devnet up --chain $$chain --workers 8 --rounds 5 --keep --folder devnet/$$chain && \
+		$(BIN)/flare audit --rpc "$$($(BIN)/flare devnet where --folder devnet/$$chain rpc)" \
+			--ipfs "$$($(BIN)/flare devnet where --folder devnet/$$chain ipfs)" --deployments devnet/$$chain/deployments; \
+		code=$$?; $(BIN)/flare devnet down --folder devnet/$$chain; [ $$code = 0 ] || exit $$code; \
+	done
 
 bench: setup ## Run every benchmark in its quick form
 	@for bench in scripts/bench/*.py; do case $$bench in */_*) ;; *) $(BIN)/python $$bench --quick || exit 1;; esac; done

@@ -37,7 +37,7 @@ def up(
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where mnist, hapt, fsdd or npz lie.")] = None,
     partition: Annotated[str, typer.Option(help="iid, label, dirichlet:ALPHA or subject.")] = "dirichlet:0.5",
     model: Annotated[str, typer.Option(metavar="NAME", help="softmax, mlp, cnn or gru.")] = "mlp",
-    aggregation: Annotated[str, typer.Option(metavar="NAME", help="The aggregation rule.")] = "mi",
+    aggregation: Annotated[str, typer.Option(metavar="NAME", help="The aggregation rule.")] = "mutual_information",
     epochs: Annotated[int, typer.Option(help="Passes over its data that a worker trains in a round.")] = 5,
     seed: Annotated[int, typer.Option(help="Decides keys, data and models, not the chain's randomness.")] = 0,
     json: Json = False,
@@ -84,6 +84,23 @@ def down(folder: Folder = FOLDER, json: Json = False) -> int:
     output = Output(json)
     output.emit({"event": "stopped", "processes": len(running), "killed": [one.name for one in killed]})
     output.say(f"stopped {len(running)} processes" + (f", {len(killed)} of them by force" if killed else ""))
+    return 0
+
+
+@app.command("where")
+def where(
+    part: Annotated[str, typer.Argument(metavar="PART", help="rpc or ipfs.")],
+    folder: Folder = FOLDER,
+) -> int:
+    """Print where a network that was kept running answers.
+
+    Example: flare devnet where rpc --folder devnet
+    """
+    from flare_offchain.devnet.network import DevnetState
+
+    if part not in ("rpc", "ipfs"):
+        raise typer.BadParameter("ask for rpc or ipfs")
+    typer.echo(getattr(DevnetState.read(folder.absolute() / "devnet.json"), part))
     return 0
 
 

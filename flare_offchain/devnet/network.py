@@ -17,7 +17,7 @@ from flare_offchain.devnet.chain_daemon import CHAINS, ChainDaemon
 from flare_offchain.devnet.processes import ProcessRecord, record, start_worker, stop_all
 from flare_offchain.devnet.settings import DevnetSettings
 from flare_offchain.devnet.setup import LocalTask, WorkerFiles, set_up, write_worker
-from flare_offchain.simulation.data import PreparedData, prepare
+from flare_offchain.simulation.data import PreparedData, check_names, prepare
 from flare_offchain.storage import IPFSStorageProvider
 from flare_offchain.storage.kubo_daemon import KuboDaemon
 from flare_offchain.workers.runtime import first_block
@@ -92,6 +92,7 @@ class Devnet:
         settings.folder.mkdir(parents=True, exist_ok=True)
         try:
             report("loading data")
+            check_names(settings.scenario)
             self.data = prepare(settings.scenario)
             report(f"starting {settings.chain} and Kubo")
             self.chain_daemon.start()
