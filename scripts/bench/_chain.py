@@ -83,6 +83,7 @@ class Chain:
         command = [str(find_anvil()), "--port", port, "--hardfork", self.fork, "--accounts", "1", "--no-mining"]
         command += ["--auto-impersonate", "--base-fee", "0", "--gas-price", "0", "--order", "fifo"]
         command += ["--gas-limit", "1000000000000", "--disable-console-log", "--silent"]
+        command += ["--no-request-size-limit"]
         command += ["--steps-tracing"] if self._traces else []
         log = (Path(self._folder.name) / "anvil.log").open("wb")
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -120,7 +121,10 @@ class Chain:
                 {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": parameters}
                 for method, parameters in wanted[start : start + _REQUESTS]
             ]
-            found = {item["id"]: item for item in self._session.post(self.url, json=part, timeout=120).json()}
+            answer = self._session.post(self.url, json=part, timeout=120).json()
+            if not isinstance(answer, list):
+                raise BenchmarkFailed(f"anvil refuses {part[0]['method']}: {answer}")
+            found = {item["id"]: item for item in answer}
             for request in part:
                 answer = found[request["id"]]
                 if "error" in answer:
