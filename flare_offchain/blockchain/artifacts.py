@@ -18,6 +18,7 @@ from eth_utils.crypto import keccak
 from flare_offchain.blockchain.abi import Abi, checksum
 from flare_offchain.core.errors import ConfigurationError
 from flare_offchain.core.types import Address
+from flare_offchain.utils.bounded_json import load_json
 
 COMPILED = Path(__file__).parent / "compiled"
 MAX_ARTIFACT_BYTES = 16 * 2**20
@@ -165,7 +166,7 @@ def load_artifact(name: str, folder: Path = COMPILED) -> ContractArtifact:
     try:
         if path.stat().st_size > MAX_ARTIFACT_BYTES:
             raise ConfigurationError(f"{path} is larger than any contract artifact")
-        value = json.loads(path.read_bytes())
+        value = load_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ConfigurationError(f"there is no compiled contract {name} in {folder}: run scripts/compile.py") from error
     except (OSError, ValueError) as error:

@@ -28,6 +28,7 @@ from flare_offchain.blockchain.abi import checksum
 from flare_offchain.blockchain.events import RawLog
 from flare_offchain.blockchain.seeded_chain import Genesis, SealedBlock
 from flare_offchain.core.errors import ChainUnavailable, ConfigurationError, StorageUnavailable
+from flare_offchain.utils.bounded_json import load_json
 
 RECORD_NAME = "chain.jsonl"
 LOCK_NAME = "chain.lock"
@@ -158,7 +159,7 @@ class BlockRecord:
         It may still be written otherwise than `to_line` writes it: compare, where that matters.
         """
         try:
-            value = cast(Mapping[str, Any], json.loads(line))
+            value = cast(Mapping[str, Any], load_json(line))
             blobs: dict[str, Any] = {name: _bytes(value[name]) for name in _BYTE_FIELDS}
             lists: dict[str, Any] = {name: tuple(_bytes(item) for item in value[name]) for name in _LIST_FIELDS}
             return cls(

@@ -21,6 +21,7 @@ from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordi
 from flare_offchain.blockchain.outcomes import Receipt
 from flare_offchain.core.errors import ConfigurationError, StorageUnavailable, WrongChain
 from flare_offchain.core.types import Address
+from flare_offchain.utils.bounded_json import load_json
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -58,7 +59,7 @@ class Deployment:
     @classmethod
     def of_json(cls, text: str | bytes) -> Deployment:
         """Read a record. Raises `ValueError` where it is none."""
-        value = json.loads(text)
+        value = load_json(text)
         if not isinstance(value, dict) or set(value) != set(cls.__dataclass_fields__):
             raise ValueError("it does not have the fields of a deployment")
         texts = ("contract", "transaction", "block_hash", "abi_hash", "code_hash", "compiler", "address")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from flare_offchain.consensus.keys import VrfKey
 from flare_offchain.core.errors import KeyStoreError
+from flare_offchain.utils.bounded_json import load_json
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -162,7 +163,7 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_KEY_FILE_BYTES + 1)
-        value = json.loads(data)
+        value = load_json(data)
     except FileNotFoundError:
         raise KeyStoreError(f"there is no key file {path}: make one with `flare keys create`") from None
     except OSError as error:

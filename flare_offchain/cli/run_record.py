@@ -22,6 +22,7 @@ from flare_offchain.simulation.results import RoundResult
 from flare_offchain.simulation.scenario import Rules, Scenario
 from flare_offchain.storage.cid import cid_string
 from flare_offchain.storage.provider import StorageProvider
+from flare_offchain.utils.bounded_json import load_json
 from flare_offchain.utils.serialization import read_model
 
 READABLE = "a run's record can be read"
@@ -63,7 +64,7 @@ class RunRecordCheck:
                 self.ledger.note(f"{self.folder} has no run.json: it is not the folder of a simulation")
             return None
         try:
-            record = json.loads(_read(path))
+            record = load_json(_read(path))
             if not isinstance(record, dict) or record.get("version") != VERSION:
                 raise ValueError(f"it is not the record of a run of version {VERSION}")
             Scenario.from_record(record.get("scenario", {}))
@@ -180,7 +181,7 @@ class RunRecordCheck:
         for index, line in enumerate(lines[:-1], 1):
             subject = f"rounds.jsonl: line {index}"
             try:
-                value = json.loads(line)
+                value = load_json(line)
                 result = RoundResult.from_json(value)
             except (ValueError, TypeError, AttributeError, RecursionError) as error:
                 self.ledger.check(READABLE, False, index, subject, str(error))

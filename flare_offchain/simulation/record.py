@@ -15,6 +15,7 @@ from typing import Any
 from flare_offchain.core.errors import ConfigurationError, StorageUnavailable
 from flare_offchain.simulation.results import RoundResult
 from flare_offchain.simulation.scenario import Scenario
+from flare_offchain.utils.bounded_json import load_json
 
 VERSION = 1
 
@@ -91,13 +92,13 @@ class RunRecord:
         if lines[-1]:
             self.log.write_text("\n".join(lines[:-1]) + "\n" if lines[:-1] else "", encoding="utf-8")
         try:
-            return [RoundResult.from_json(json.loads(line)) for line in lines[:-1]]
+            return [RoundResult.from_json(load_json(line)) for line in lines[:-1]]
         except (ValueError, TypeError, AttributeError) as error:
             raise ConfigurationError(f"{self.log} is damaged: {error}") from error
 
     def _read(self) -> dict[str, Any]:
         try:
-            record = json.loads(self.settings.read_text(encoding="utf-8"))
+            record = load_json(self.settings.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigurationError(f"{self.folder} holds no run: cannot read run.json ({error.strerror})") from error
         except ValueError as error:

@@ -16,7 +16,6 @@ Source: https://docs.ipfs.tech/reference/kubo/rpc/.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import warnings
@@ -31,6 +30,7 @@ import ipfshttpclient.http
 import requests
 
 from flare_offchain.core.errors import ConfigurationError, Retryable, StorageUnavailable
+from flare_offchain.utils.bounded_json import load_json
 
 MAX_ANSWER_BYTES = 2**22
 """Longest answer to anything but a request for an object: names every block of 4 GiB with room to spare."""
@@ -92,7 +92,7 @@ class _Client(ipfshttpclient.http.ClientSync):  # type: ignore[misc]
         except requests.HTTPError as error:
             body = next(response.iter_content(MAX_ERROR_BYTES), b"")
             try:
-                message = json.loads(body)["Message"]
+                message = load_json(body)["Message"]
             except (ValueError, RecursionError, LookupError, TypeError):
                 raise ipfshttpclient.exceptions.StatusError(error) from error
             raise ipfshttpclient.exceptions.ErrorResponse(str(message), error) from error
@@ -180,7 +180,7 @@ class KuboTransport:
                 if len(answer) > MAX_ANSWER_BYTES:
                     raise StorageUnavailable(f"{self.name} answers {path} with more than {MAX_ANSWER_BYTES} bytes")
         try:
-            lines = [json.loads(line) for line in answer.splitlines() if line.strip()]
+            lines = [load_json(line) for line in answer.splitlines() if line.strip()]
         except (ValueError, RecursionError) as error:
             raise self._strange(path) from error
         if not all(isinstance(line, dict) for line in lines):

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from flare_offchain.core.errors import MalformedObject
 from flare_offchain.core.tensors import MAX_DIMENSIONS, MAX_TENSORS, Float32Array, ModelSchema, Weights
 from flare_offchain.core.types import MAX_OBJECT_BYTES
+from flare_offchain.utils.bounded_json import load_json
 
 if TYPE_CHECKING:
     from dag_cbor.ipld import IPLDKind
@@ -192,7 +193,7 @@ def _read_header(data: bytes) -> tuple[list[_Entry], int]:
     if len(data) < 8 or start > len(data) or start > 8 + MAX_HEADER_BYTES:
         raise MalformedObject("the header of a tensor file is cut short or too long")
     try:
-        pairs = json.loads(data[8:start].decode(), object_pairs_hook=list)
+        pairs = load_json(data[8:start], max_depth=3, object_pairs_hook=list)
     except (ValueError, RecursionError) as error:
         raise MalformedObject("the header of a tensor file is not JSON") from error
     # With pairs kept as lists, `[]` and `{}` read alike; the canonical header below tells them apart.
