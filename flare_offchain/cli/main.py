@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from flare_offchain.cli import audit, demo, deploy, devnet, key, model, show, simulate, task, worker, worker_run
+from flare_offchain.cli import audit, demo, deploy, devnet, drill, key, model, show, simulate, task, worker, worker_run
 from flare_offchain.core.errors import FlareError, exit_code
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ app.add_typer(task.app, name="task")
 app.add_typer(model.app, name="model")
 app.add_typer(show.app, name="show")
 app.add_typer(devnet.app, name="devnet")
+app.command("drill", help=drill.HELP)(drill.command)
 
 INTERRUPTED = 130
 

@@ -14,7 +14,7 @@ from flare_offchain.blockchain.ethereum import EthereumConnector
 from flare_offchain.blockchain.transactions import TransactionPolicy
 from flare_offchain.core.errors import ConfigurationError, Fatal
 from flare_offchain.devnet.chain_daemon import CHAINS, ChainDaemon
-from flare_offchain.devnet.processes import ProcessRecord, record, start_worker, stop_all
+from flare_offchain.devnet.processes import WORKER, ProcessRecord, record, start_worker, stop_all
 from flare_offchain.devnet.settings import DevnetSettings
 from flare_offchain.devnet.setup import LocalTask, WorkerFiles, set_up, write_worker
 from flare_offchain.simulation.data import PreparedData, check_names, prepare
@@ -63,8 +63,11 @@ class DevnetState:
 class Devnet:
     """A local network. As a context manager it is stopped at the end, whatever happens."""
 
-    def __init__(self, settings: DevnetSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: DevnetSettings, program: tuple[str, ...] = WORKER) -> None:
+        """`program` is what a worker's process runs (see `flare_offchain.devnet.processes.start_worker`)."""
+        self.settings, self.program = settings, program
+        self.rpc_for: Callable[[int], str] = lambda worker: self.chain_daemon.url
+        self.ipfs_for: Callable[[int], str] = lambda worker: self.kubo.endpoint
         self.chain_daemon: ChainDaemon = CHAINS[settings.chain](
             settings.folder / "chain", block_time=settings.block_time
         )
@@ -105,9 +108,8 @@ class Devnet:
             self._task = set_up(settings, self._connector, self._store, self.data, report)
             report(f"starting {settings.scenario.workers} workers")
             for worker, part in enumerate(self.data.parts):
-                self.workers.append(
-                    write_worker(settings, worker, part, self._task, self.chain_daemon.url, (self.kubo.endpoint,))
-                )
+                places = self.rpc_for(worker), (self.ipfs_for(worker),)
+                self.workers.append(write_worker(settings, worker, part, self._task, *places))
                 self.start_worker(worker)
             self._write_state()
         except BaseException:
@@ -117,7 +119,7 @@ class Devnet:
     def start_worker(self, worker: int) -> None:
         """Start worker `worker` (from 0), or start it again."""
         files = self.workers[worker]
-        self.processes[worker] = start_worker(files.config, files.log)
+        self.processes[worker] = start_worker(files.config, files.log, self.program)
 
     @property
     def connector(self) -> EthereumConnector:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STOP_SECONDS = 20.0
+WORKER = ("-m", "flare_offchain.cli", "worker", "run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,18 @@ def started_at(pid: int) -> str:
     return "" if state.startswith("Z") else started.strip()
 
 
-def start_worker(config: Path, log: Path) -> subprocess.Popen[bytes]:
-    """Start `flare worker run` as a process of its own; what it prints goes to the end of its log."""
+def start_worker(config: Path, log: Path, program: tuple[str, ...] = WORKER) -> subprocess.Popen[bytes]:
+    """Start a worker as a process of its own; what it prints goes to the end of its log.
+
+    Args:
+        config: its settings.
+        log: the file.
+        program: what Python runs, before `--config`.
+    """
     environment = dict(os.environ)
     # One thread: several workers share the machine, and results do not depend on it.
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "flare_offchain.cli", "worker", "run", "--config", str(config)]
+    command = [sys.executable, *program, "--config", str(config)]
     with log.open("ab") as target:
         return subprocess.Popen(  # noqa: S603 (this program)
             command,
