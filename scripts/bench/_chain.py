@@ -143,6 +143,13 @@ class Chain:
         ]
         return [bytes.fromhex(answer[2:]) for answer in self.ask_all(calls)]
 
+    def reverts(self, to: str, data: bytes) -> bool:
+        """Return whether a call is refused by the contract."""
+        request = {"to": to, "data": "0x" + data.hex(), "gas": hex(GAS)}
+        body = {"jsonrpc": "2.0", "id": next(self._ids), "method": "eth_call", "params": [request, "latest"]}
+        answer = self._session.post(self.url, json=body, timeout=120).json()
+        return "revert" in str(answer.get("error", {}).get("message", "")).lower()
+
     def snapshot(self) -> Snapshot:
         """Return the state, to go on from on another chain."""
         return Snapshot(self.ask("anvil_dumpState"), Counter(self._nonces))

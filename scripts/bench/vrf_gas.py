@@ -34,16 +34,26 @@ VERIFY_LIMIT, STORAGE_LIMIT = 12_000, 20_000
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One verifier's proofs: the call data of its meter, and how many candidates each proof skips."""
+    """One verifier's proofs: the call data of its meter, and how many candidates each proof skips.
+
+    foreign: call data with a proof of another message, which its meter must refuse.
+    """
 
     name: str
     artifact: ContractArtifact
     calls: list[bytes]
     skipped: list[int]
+    foreign: bytes
 
     def gas(self, chain: Chain) -> list[int]:
-        """Return the execution gas of each; a meter reverts where its verifier refuses the proof."""
+        """Return the execution gas of each; a meter reverts where its verifier refuses the proof.
+
+        Raises:
+            BenchmarkFailed: if it refuses one of the proofs, or takes the one of another message.
+        """
         address = chain.deploy(address_of("owner"), self.artifact.creation.linked({}))
+        if not chain.reverts(address, self.foreign):
+            raise BenchmarkFailed(f"{self.name} takes a proof of another message: its meter measures nothing")
         answers = chain.call_all((address, data) for data in self.calls)
         return [int.from_bytes(answer, "big") for answer in answers]
 
@@ -65,16 +75,22 @@ def prepare(bench: Benchmark) -> list[Measured]:
         function.encode([key.public_x, message, proof])
         for key, (_, message), proof in zip(keys, pairs, proofs, strict=True)
     ]
-    measured = [Measured("ours", meter, calls, [proof[0] & 0x7F for proof in proofs])]
-    for name, (artifact, told), prove in (
-        (CHAINLINK, chainlink(), chainlink_proof),
-        (WITNET, witnet(), witnet_proof),
+    foreign = function.encode([keys[0].public_x, pairs[1][1], proofs[0]])
+    measured = [Measured("ours", meter, calls, [proof[0] & 0x7F for proof in proofs], foreign)]
+    for name, (artifact, told), prove, message_at in (
+        (CHAINLINK, chainlink(), chainlink_proof, 4),
+        (WITNET, witnet(), witnet_proof, 2),
     ):
         bench.note(told)
-        encode = artifact.abi.function("measure").encode
         found = [prove(secret, message) for secret, message in pairs]
-        wrapped = [encode([fields]) if name == CHAINLINK else encode(list(fields)) for fields, _ in found]
-        measured.append(Measured(name, artifact, wrapped, [skips for _, skips in found]))
+        mixed = list(found[0][0])
+        mixed[message_at] = found[1][0][message_at]
+        encode = artifact.abi.function("measure").encode
+        # Chainlink's arguments are one struct.
+        encoded = [
+            encode([fields] if name == CHAINLINK else fields) for fields in (*(item[0] for item in found), mixed)
+        ]
+        measured.append(Measured(name, artifact, encoded[:-1], [skips for _, skips in found], encoded[-1]))
     return measured
 
 
