@@ -165,7 +165,7 @@ def _load(path: Path) -> dict[str, Any]:
             data = file.read(MAX_KEY_FILE_BYTES + 1)
         value = load_json(data)
     except FileNotFoundError:
-        raise KeyStoreError(f"there is no key file {path}: make one with `flare keys create`") from None
+        raise KeyStoreError(f"there is no key file {path}: make one with `flare key new`") from None
     except OSError as error:
         raise KeyStoreError(f"cannot read the key file {path}: {error.strerror}") from error
     except (ValueError, RecursionError):

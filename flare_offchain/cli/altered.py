@@ -37,13 +37,15 @@ def record_findings(found: Sequence[RecordFinding], evidence: Evidence) -> list[
 def round_of(found: RecordFinding, evidence: Evidence) -> int | None:
     """Return the round that an alteration belongs to; None for what belongs to none (deployment, registrations).
 
-    A transaction or log names its round, or at least its task; a header only has its place among the blocks.
+    A transaction or log names its round, or at least its task, unless just that was altered; a header only has its
+    place among the blocks.
     """
     arguments = _arguments(found)
     number, task = arguments.get("round"), arguments.get("taskId")
-    if isinstance(number, int):
+    if isinstance(number, int) and isinstance(task, int) and (task, number) in evidence.spans:
         return number
-    return evidence.round_at(found.block, task if isinstance(task, int) else None)
+    known = task if isinstance(task, int) and any(of == task for of, _ in evidence.spans) else None
+    return evidence.round_at(found.block, known)
 
 
 def _detail(found: RecordFinding) -> str:

@@ -1,9 +1,9 @@
 """The command line itself: help, wrong use, exit codes, one line for each error."""
 
 import inspect
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 import typer
@@ -164,12 +164,10 @@ def test_help__starts_fast_and_loads_nothing_heavy():
     code = "import sys, flare_offchain.cli.main\n" + f"print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
-    taken = []
-    for _ in range(3):
-        started = time.monotonic()
-        subprocess.run(
-            [sys.executable, "-m", "flare_offchain.cli", "--help"], check=True, stdout=subprocess.DEVNULL, timeout=60
-        )
-        taken.append(time.monotonic() - started)
-    # The best of three: other work on the machine must not fail it.
-    assert min(taken) < 0.5
+    # The processor's time, not the clock's: other work on the machine must not fail it.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(
+        [sys.executable, "-m", "flare_offchain.cli", "--help"], check=True, stdout=subprocess.DEVNULL, timeout=60
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
