@@ -11,10 +11,10 @@ import numpy as np
 
 from flare_offchain.compression.codec import UpdateCodec
 from flare_offchain.core.tensors import Float32Array, ModelSchema, Weights, subtract
-from flare_offchain.federation.adversary import AttackContext, Behaviour, LocalData
 from flare_offchain.federation.aggregation.fedavg import FedAvg
 from flare_offchain.federation.aggregation.plan import Plan
 from flare_offchain.federation.aggregation.strategy import AggregationStrategy, SelectionRequest
+from flare_offchain.federation.attack import AttackContext, Behaviour, LocalData
 from flare_offchain.federation.probe import Probe
 from flare_offchain.models.adapter import ModelAdapter, TrainingOptions
 from flare_offchain.utils.datasets import Dataset

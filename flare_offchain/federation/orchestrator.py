@@ -12,7 +12,6 @@ from flare_offchain.compression.codec import decode_update
 from flare_offchain.compression.exact import DecodedUpdate
 from flare_offchain.core.errors import ConfigurationError, NoAcceptableUpdate, RoundAbandoned
 from flare_offchain.core.tensors import Float32Array, ModelSchema, Weights
-from flare_offchain.federation.adversary import AttackContext
 from flare_offchain.federation.aggregation.plan import Plan
 from flare_offchain.federation.aggregation.strategy import (
     AggregationStrategy,
@@ -20,6 +19,7 @@ from flare_offchain.federation.aggregation.strategy import (
     ForwardMany,
     SelectionRequest,
 )
+from flare_offchain.federation.attack import AttackContext
 from flare_offchain.federation.client import Client, ClientUpdate, Knowledge, MaliciousClient
 from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, apply
 from flare_offchain.federation.probe import SEED_BYTES, Probe

@@ -7,14 +7,8 @@ import pytest
 
 from flare_offchain.core.errors import ConfigurationError
 from flare_offchain.core.tensors import ModelSchema, TensorSpec
-from flare_offchain.federation.adversary import (
-    BEHAVIOURS,
-    AttackContext,
-    Backdoor,
-    LocalData,
-    behaviour,
-    craft_all,
-)
+from flare_offchain.federation.adversary import BEHAVIOURS, Backdoor, behaviour, craft_all
+from flare_offchain.federation.attack import AttackContext, LocalData
 from flare_offchain.federation.probe import Probe
 
 pytestmark = pytest.mark.unit

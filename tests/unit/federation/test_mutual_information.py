@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from flare_offchain.core.errors import ConfigurationError, NoAcceptableUpdate
-from flare_offchain.federation.adversary import AttackContext, behaviour, craft_all
+from flare_offchain.federation.adversary import behaviour, craft_all
 from flare_offchain.federation.aggregation.mutual_information import MIAggregationStrategy
 from flare_offchain.federation.aggregation.strategy import quantise
+from flare_offchain.federation.attack import AttackContext
 from flare_offchain.federation.probe import Probe
 from tests.suites.aggregation_suite import CLIENTS, honest_round, model_of, same, scaled
 
