@@ -22,7 +22,7 @@ from flare_offchain.core.errors import Fatal
 from flare_offchain.devnet.chain_daemon import ChainKind
 from flare_offchain.devnet.monitor import Monitor, log_tail
 from flare_offchain.devnet.network import Devnet
-from flare_offchain.devnet.processes import WORKER
+from flare_offchain.devnet.processes import WORKER, record, stop_all
 from flare_offchain.devnet.settings import DevnetSettings
 from flare_offchain.federation.update import TaskIdentity
 
@@ -136,8 +136,20 @@ class DrillNetwork:
 
     # ------------------------------------------------------------------------------ counting
 
+    def _quiet(self) -> None:
+        """Stop the workers and let what they sent be mined: what is unmined after that is lost."""
+        running = [p for n, p in self.network.processes.items() if p.poll() is None]
+        stop_all([record("worker", process.pid) for process in running])
+        for process in running:
+            process.wait()
+        goal = self.block + 2
+        while self.block < goal:
+            time.sleep(LOOK_SECONDS)
+        self.monitor.look()
+
     def count(self, result: DrillResult, expected_updates: int | None = None) -> DrillResult:
-        """Fill in what chain, store and logs show. Call it while the chain runs."""
+        """Stop the workers, and fill in what chain, store and logs show."""
+        self._quiet()
         history = self.monitor.history.refresh()
         ended = [r for r in history.rounds.values() if r.phase.terminal]
         workers = self.network.settings.scenario.workers if expected_updates is None else expected_updates

@@ -98,6 +98,13 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
                 return
             if fault.alter is not None:
                 answer = fault.alter(self.path, body, answer)
+            try:
+                self._answer(status, headers, answer)
+            except OSError:
+                # Whoever asked has not waited for the answer.
+                self.close_connection = True
+
+        def _answer(self, status: int, headers: list[tuple[str, str]], answer: bytes) -> None:
             self.send_response(status)
             for name, value in headers:
                 if name.lower() not in _HOP_BY_HOP:
