@@ -12,6 +12,7 @@ interface IParticipantRegistryTypes {
 }
 
 interface IParticipantRegistryErrors {
+    /// An account registers once: after withdrawal it is retired, as its key is.
     error AlreadyRegistered(address account);
     error NotRegistered(address account);
     error BondTooSmall(uint256 sent, uint256 minimum);
@@ -51,7 +52,8 @@ interface IParticipantRegistry is IParticipantRegistryTypes, IParticipantRegistr
     /// seats it already holds can still be fined until the bond is withdrawn.
     function requestExit() external;
 
-    /// @notice Pay the caller its bond after the delay, and forget the account. Its key stays retired for good.
+    /// @notice Pay the caller its bond after the delay, and retire the account and its key for good. (An account that
+    /// came back under a new key could choose it for a seed already known, and claim with an old enrolment.)
     function withdrawBond() external;
 
     /// @notice Take up to `amount` from an account's bond. Coordinator only.

@@ -22,9 +22,9 @@ interface IRoundCoordinatorTypes {
         uint32 proposalDuration;
         uint32 validationDuration;
         uint32 revealDuration;
-        /// E: how many seats a round has on average before the cap.
+        /// E: how many seats a round has on average before the cap; at least 2.
         uint16 expectedCommittee;
-        /// Cap on seats, 2 to 64; the highest output gives way.
+        /// Cap on seats, at least the quorum that E asks for (ceil(t * E)) and at most 64; the highest output gives way.
         uint16 maxSeats;
         /// t: quorum as a share of seats, 5001 to 10000.
         uint16 thresholdBasisPoints;
@@ -36,13 +36,14 @@ interface IRoundCoordinatorTypes {
         uint16 maxUpdates;
         /// An update's weight is min(its sample count, sampleCap); 1 to 4096.
         uint16 sampleCap;
-        /// Rounds without an update or a vote after which anyone may end an enrolment.
+        /// Rounds without an update or a seat, at least 1, after which anyone may end an enrolment. (Who holds a seat and
+        /// does not vote is fined.)
         uint16 idleRounds;
         /// Updates in a row that were not accepted after which the enrolment ends; 0: never.
         uint16 strikeLimit;
         /// Rounds in a row that may be void before the task ends; at least 1.
         uint16 maxConsecutiveVoids;
-        /// Rounds in all, at least 1.
+        /// Rounds in all, 1 to 2**24 - 1.
         uint32 maxRounds;
         bool inviteOnly;
         /// Paid for one finalized round, in wei; less where the budget is less.
@@ -107,6 +108,7 @@ interface IRoundCoordinatorTypes {
         Phase phase;
         /// Time at which the phase (or, before the seed is fixed, the seed block; in Aggregation, the current window) expires.
         uint64 deadline;
+        /// The model that the round builds on; once it is finalized, the model that it made.
         ContentId baseModel;
         uint32 enrolled;
         uint16 updates;
@@ -114,12 +116,13 @@ interface IRoundCoordinatorTypes {
         uint8 seedAttempt;
         bytes32 seed;
         bytes32 alpha;
-        /// An output below this wins a seat; 0 before the seed is fixed.
+        /// An output up to this wins a seat; 0 before the seed is fixed.
         uint256 threshold;
         bool widened;
         uint16 quorum;
         /// Counts from 0.
         uint16 attempt;
+        /// The proposer's own included, from the proposal on; before it 0.
         uint16 approvals;
         uint16 rejections;
         ProposalView proposal;
@@ -324,9 +327,9 @@ interface IRoundActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRou
     /// @notice Invite workers to an invite-only task. Owner only.
     function invite(uint256 taskId, address[] calldata workers) external;
 
-    /// @notice End the task and pay the owner what no finalized round has earned. Owner only, and only while no
-    /// round is in progress; a task whose rounds or consecutive VOIDs are used up may be ended by anyone (the
-    /// remainder still goes to the owner's credit, pulled with `withdrawRemainder`).
+    /// @notice End the task; what no finalized round has earned is the owner's, pulled with `withdrawRemainder`. Owner
+    /// only, and only while no round is in progress; a task whose rounds or consecutive VOIDs are used up may be ended by
+    /// anyone, with the same effect.
     function endTask(uint256 taskId) external;
 
     function withdrawRemainder(uint256 taskId) external;
@@ -339,7 +342,8 @@ interface IRoundActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRou
     /// @notice End the caller's enrolment, from the next round on.
     function leave(uint256 taskId) external;
 
-    /// @notice End the enrolment of a worker that was idle for `idleRounds` rounds or is no active participant. Anyone.
+    /// @notice End the enrolment, from the next round on, of a worker that was idle for `idleRounds` rounds or is no
+    /// active participant. Anyone.
     function removeIdle(uint256 taskId, address worker) external;
 
     // ----------------------------------------------------------------- rounds
@@ -367,8 +371,9 @@ interface IRoundActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRou
     /// @notice Claim a seat for `member` with its proof over `alpha`. Anyone may carry the proof.
     function claimSeat(uint256 taskId, uint32 round, address member, bytes calldata proof) external;
 
-    /// @notice Claim many seats: concatenated [member 20][length 2][proof]. A claim that fails is skipped.
-    /// @return claimed how many seats were won.
+    /// @notice Claim many seats: concatenated [member 20][length 2][proof]. A claim that fails is skipped; a batch that
+    /// does not divide into claims is refused as a whole.
+    /// @return claimed how many seats were won (some may have been evicted again by claims further on).
     function claimSeats(uint256 taskId, uint32 round, bytes calldata claims) external returns (uint256 claimed);
 
     /// @notice Close SORTITION: early when every worker enrolled for the round has claimed, else after the deadline.
@@ -394,7 +399,8 @@ interface IRoundActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRou
     /// @notice Approve (reason None, commitment not 0) or reject (commitment 0, reason not None). Seats except the proposer, once an attempt.
     function vote(uint256 taskId, uint32 round, uint16 attempt, bytes32 commitment, RejectReason reason) external;
 
-    /// @notice Close VALIDATION: early only when every seat has voted or the rejections make the quorum impossible.
+    /// @notice Close VALIDATION: early only when every seat has voted or the rejections make the quorum impossible. Too
+    /// few approvals for the quorum: the attempt fails at once, without REVEAL.
     function closeValidation(uint256 taskId) external;
 
     /// @notice Open the proposer's commitment. Reverts, and changes nothing, where `inner` does not open it.

@@ -81,60 +81,60 @@ contract ProposeTest is RoundFixture {
     function test_propose_reverts_whenCallerIsNotProposer() public {
         address second = seated(1);
         vm.expectRevert(abi.encodeWithSelector(NotProposer.selector, proposer, second));
-        proposeAs(second, 0, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+        proposeAs(second, 0, modelOf(0), reportOf(0), hex"1f", 1500, INNER);
         vm.expectRevert(abi.encodeWithSelector(NotProposer.selector, proposer, stranger));
-        proposeAs(stranger, 0, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+        proposeAs(stranger, 0, modelOf(0), reportOf(0), hex"1f", 1500, INNER);
     }
 
     function test_propose_reverts_afterWindow() public {
         uint64 deadline = coordinator.currentRound(taskId).deadline;
         vm.warp(deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, deadline, deadline + 1));
-        proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+        proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"1f", 1500, INNER);
     }
 
     function test_propose_reverts_inAnotherAttempt() public {
         vm.expectRevert(abi.encodeWithSelector(WrongAttempt.selector, 1, 0));
-        proposeAs(proposer, 1, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+        proposeAs(proposer, 1, modelOf(0), reportOf(0), hex"1f", 1500, INNER);
     }
 
     function test_propose_reverts_inAnotherRoundOrPhase() public {
         vm.expectRevert(abi.encodeWithSelector(WrongRound.selector, 2, 1));
         vm.prank(proposer);
-        coordinator.propose(taskId, 2, 0, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+        coordinator.propose(taskId, 2, 0, modelOf(0), reportOf(0), hex"1f", 1500, INNER);
         propose();
         vm.expectRevert(abi.encodeWithSelector(WrongPhase.selector, Phase.Aggregation, Phase.Validation));
-        proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"1f", 1_500, INNER);
+        proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"1f", 1500, INNER);
     }
 
     function test_propose_reverts_whenObjectIsNone() public {
         ContentId memory none = ContentId(0, 1);
         ContentId memory empty = ContentId(INNER, 0);
         ContentId memory huge = ContentId(INNER, 1 << 32);
-        refuses("model", none, reportOf(0), hex"1f", 1_500, INNER);
-        refuses("model", empty, reportOf(0), hex"1f", 1_500, INNER);
-        refuses("model", huge, reportOf(0), hex"1f", 1_500, INNER);
-        refuses("report", modelOf(0), none, hex"1f", 1_500, INNER);
-        refuses("report", modelOf(0), empty, hex"1f", 1_500, INNER);
-        refuses("report", modelOf(0), huge, hex"1f", 1_500, INNER);
+        refuses("model", none, reportOf(0), hex"1f", 1500, INNER);
+        refuses("model", empty, reportOf(0), hex"1f", 1500, INNER);
+        refuses("model", huge, reportOf(0), hex"1f", 1500, INNER);
+        refuses("report", modelOf(0), none, hex"1f", 1500, INNER);
+        refuses("report", modelOf(0), empty, hex"1f", 1500, INNER);
+        refuses("report", modelOf(0), huge, hex"1f", 1500, INNER);
     }
 
     function test_propose_reverts_whenCommitmentIsNone() public {
-        refuses("commitment", modelOf(0), reportOf(0), hex"1f", 1_500, 0);
+        refuses("commitment", modelOf(0), reportOf(0), hex"1f", 1500, 0);
     }
 
     function test_propose_reverts_whenBitmapIsMalformed() public {
-        refuses("bitmapLength", modelOf(0), reportOf(0), hex"1f00", 1_500, INNER);
-        refuses("bitmapLength", modelOf(0), reportOf(0), "", 1_500, INNER);
-        refuses("bitmapPadding", modelOf(0), reportOf(0), hex"3f", 1_500, INNER);
-        refuses("bitmapEmpty", modelOf(0), reportOf(0), hex"00", 1_500, INNER);
+        refuses("bitmapLength", modelOf(0), reportOf(0), hex"1f00", 1500, INNER);
+        refuses("bitmapLength", modelOf(0), reportOf(0), "", 1500, INNER);
+        refuses("bitmapPadding", modelOf(0), reportOf(0), hex"3f", 1500, INNER);
+        refuses("bitmapEmpty", modelOf(0), reportOf(0), hex"00", 1500, INNER);
     }
 
     function test_propose_reverts_whenWeightIsImpossible() public {
         // Three updates weigh at least 3, and leave at least 2 of 1,500 for the other two.
         refuses("acceptedWeight", modelOf(0), reportOf(0), hex"13", 2, INNER);
-        refuses("acceptedWeight", modelOf(0), reportOf(0), hex"13", 1_499, INNER);
-        proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"13", 1_498, INNER);
+        refuses("acceptedWeight", modelOf(0), reportOf(0), hex"13", 1499, INNER);
+        proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"13", 1498, INNER);
     }
 
     function test_propose_byTheNext_whenAWindowPassed() public {
@@ -146,7 +146,7 @@ contract ProposeTest is RoundFixture {
         emit AttemptOpened(taskId, 1, 1, second, uint64(block.timestamp) + 300);
         coordinator.advance(taskId);
         vm.expectRevert(abi.encodeWithSelector(NotProposer.selector, second, proposer));
-        proposeAs(proposer, 1, modelOf(1), reportOf(1), hex"1f", 1_500, INNER);
+        proposeAs(proposer, 1, modelOf(1), reportOf(1), hex"1f", 1500, INNER);
         propose();
         vm.assertEq(coordinator.currentRound(taskId).proposal.proposer, second);
         vm.assertEq(bondOf(proposer), BOND);

@@ -2,8 +2,8 @@
 pragma solidity 0.8.37;
 
 import {EcVrfHarness} from "./EcVrfHarness.sol";
-import {VrfProver} from "./support/VrfProver.sol";
 import {Vm} from "./support/Vm.sol";
+import {VrfProver} from "./support/VrfProver.sol";
 import {VrfWitness} from "./support/VrfWitness.sol";
 
 contract EcVrfTest {

@@ -22,7 +22,7 @@ contract RoundHandler is RoundFixture {
         rules = defaultRules();
         rules.expectedCommittee = 4;
         rules.maxSeats = 4;
-        rules.maxConsecutiveVoids = 1_000;
+        rules.maxConsecutiveVoids = 1000;
         rules.minUpdates = 1;
         rules.idleRounds = 1;
     }
@@ -63,7 +63,7 @@ contract RoundHandler is RoundFixture {
         if (phase() != Phase.Training || !counts(worker)) return;
         if (block.timestamp > coordinator.currentRound(taskId).deadline) return;
         if (coordinator.enrolment(taskId, worker).updateRound == round) return;
-        submit(worker, samples % 2_000 + 1);
+        submit(worker, samples % 2000 + 1);
     }
 
     /// Train with all that can: rounds of random steps alone would seldom get far.
@@ -270,7 +270,7 @@ contract RoundInvariants is RoundFixture {
         vm.assertEq(ranks, (1 << shown.seats.length) - 1);
         if (shown.phase >= Phase.Aggregation && shown.quorum != 0) {
             vm.assertGe(shown.seats.length, shown.quorum);
-            vm.assertGe(shown.quorum * 10_000, uint256(6_667) * shown.seats.length);
+            vm.assertGe(shown.quorum * 10_000, uint256(6667) * shown.seats.length);
             vm.assertLe(shown.approvals + shown.rejections, shown.seats.length);
         }
     }

@@ -45,15 +45,15 @@ contract WordsTest is LibraryTest {
     }
 
     function test_fuzz_intake(uint24 round, uint40 deadline, uint24 enrolled, uint16 expected) public pure {
-        Intake word = openedIntake(round, deadline, enrolled, 4_096, 4_095, expected, 64);
+        Intake word = openedIntake(round, deadline, enrolled, 4096, 4095, expected, 64);
         vm.assertEq(word.round(), round);
         vm.assertEq(uint256(word.phase()), uint256(Phase.Training));
         vm.assertTrue(word.isIn(Phase.Training));
         vm.assertEq(word.deadline(), deadline);
         vm.assertEq(word.updates(), 0);
         vm.assertEq(word.enrolled(), enrolled);
-        vm.assertEq(word.maxUpdates(), 4_096);
-        vm.assertEq(word.sampleCap(), 4_095);
+        vm.assertEq(word.maxUpdates(), 4096);
+        vm.assertEq(word.sampleCap(), 4095);
         vm.assertEq(word.expected(), expected);
         vm.assertEq(word.maxSeats(), 64);
         vm.assertFalse(word.widened());
@@ -61,12 +61,12 @@ contract WordsTest is LibraryTest {
     }
 
     function test_intake_holdsTheMostUpdates() public pure {
-        Intake word = openedIntake(1, 1, 1 << 23, 4_096, 4_096, 1, 64);
-        for (uint256 i = 0; i < 4_096; ++i) {
-            word = word.withNextUpdate(4_096);
+        Intake word = openedIntake(1, 1, 1 << 23, 4096, 4096, 1, 64);
+        for (uint256 i = 0; i < 4096; ++i) {
+            word = word.withNextUpdate(4096);
         }
-        vm.assertEq(word.updates(), 4_096);
-        vm.assertEq(word.weight(), 4_096 * 4_096);
+        vm.assertEq(word.updates(), 4096);
+        vm.assertEq(word.weight(), 4096 * 4096);
         vm.assertEq(word.enrolled(), 1 << 23);
         vm.assertEq(word.seedAttempt(), 0);
         vm.assertFalse(word.seedFixed());
@@ -149,8 +149,8 @@ contract WordsTest is LibraryTest {
     }
 
     function test_fuzz_ledger(uint256 raw, uint24 round, uint16 index, uint16 weight, uint96 credit) public pure {
-        index %= 4_096;
-        weight %= 4_097;
+        index %= 4096;
+        weight %= 4097;
         Ledger word = Ledger.wrap(raw).withUpdate(round, index, weight);
         vm.assertEq(word.round(), round);
         vm.assertEq(word.index(), index);
@@ -165,7 +165,10 @@ contract WordsTest is LibraryTest {
         vm.assertEq(word.withTerm(raw >> 231).term(), raw >> 231);
     }
 
-    function test_fuzz_outcome(uint24 weight, uint96 reward, bool metered, uint104 accepted, uint24 unpaid) public pure {
+    function test_fuzz_outcome(uint24 weight, uint96 reward, bool metered, uint104 accepted, uint24 unpaid)
+        public
+        pure
+    {
         Outcome word = outcomeOf(weight, reward, metered, accepted);
         vm.assertEq(word.acceptedWeight(), weight);
         vm.assertEq(word.trainerReward(), reward);
@@ -219,23 +222,23 @@ contract BallotLibTest is LibraryTest {
     }
 
     function test_fuzz_quorum(uint16 threshold, uint16 expected, uint24 enrolled, uint8 seats) public pure {
-        uint256 t = uint256(threshold) % 5_000 + 5_001;
+        uint256 t = uint256(threshold) % 5000 + 5001;
         uint256 quorum = BallotLib.quorum(t, expected, enrolled, seats);
         vm.assertGe(quorum, 2);
         vm.assertGe(quorum * 10_000, t * seats);
         vm.assertGe(quorum * 10_000, t * (expected < enrolled ? expected : enrolled));
         uint256 one = quorum - 1;
-        bool least = quorum == 2 || one * 10_000 < t * seats
-            || one * 10_000 < t * (expected < enrolled ? expected : enrolled);
+        bool least =
+            quorum == 2 || one * 10_000 < t * seats || one * 10_000 < t * (expected < enrolled ? expected : enrolled);
         vm.assertTrue(least);
     }
 
     function test_quorum_examples() public pure {
-        vm.assertEq(BallotLib.quorum(6_667, 16, 5, 5), 4);
-        vm.assertEq(BallotLib.quorum(6_667, 16, 100, 12), 11);
-        vm.assertEq(BallotLib.quorum(6_667, 16, 100, 20), 14);
-        vm.assertEq(BallotLib.quorum(5_001, 2, 2, 2), 2);
-        vm.assertEq(BallotLib.quorum(5_001, 1, 1, 1), 2);
+        vm.assertEq(BallotLib.quorum(6667, 16, 5, 5), 4);
+        vm.assertEq(BallotLib.quorum(6667, 16, 100, 12), 11);
+        vm.assertEq(BallotLib.quorum(6667, 16, 100, 20), 14);
+        vm.assertEq(BallotLib.quorum(5001, 2, 2, 2), 2);
+        vm.assertEq(BallotLib.quorum(5001, 1, 1, 1), 2);
     }
 
     /// Decided means: however the seats that have not voted vote, whether rejections leave room for a quorum is known.
@@ -299,9 +302,9 @@ contract RewardLibTest is LibraryTest {
         uint256 accepted = uint256(weight) + 1;
         uint256 voters = count % 64;
         rules.roundReward = reward;
-        rules.trainerShare = trainers % 5_001;
-        rules.proposerShare = proposer % 2_501;
-        rules.voterShare = 2_000;
+        rules.trainerShare = trainers % 5001;
+        rules.proposerShare = proposer % 2501;
+        rules.voterShare = 2000;
         rules.revealerShare = 10_000 - rules.trainerShare - rules.proposerShare - rules.voterShare;
         RewardLib.Split memory parts = RewardLib.split(rules, budget, accepted, voters);
         uint256 whole = reward < budget ? reward : budget;

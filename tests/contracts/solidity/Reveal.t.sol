@@ -25,7 +25,7 @@ contract RevealTest is ValidationTest {
         vm.assertEq(shown.consecutiveVoids, 0);
         OutcomeView memory outcome = coordinator.outcome(taskId, 1);
         vm.assertTrue(outcome.finalized);
-        vm.assertEq(outcome.acceptedWeight, 1_500);
+        vm.assertEq(outcome.acceptedWeight, 1500);
         vm.assertEq(outcome.trainerReward, 6 ether);
         vm.assertEq(coordinator.currentRound(taskId).proposal.proposer, byRank[0]);
     }
@@ -168,6 +168,6 @@ contract RevealTest is ValidationTest {
     }
 
     function trainerPart(address worker) private view returns (uint256) {
-        return uint256(6 ether) * coordinator.enrolment(taskId, worker).updateWeight / 1_500;
+        return uint256(6 ether) * coordinator.enrolment(taskId, worker).updateWeight / 1500;
     }
 }

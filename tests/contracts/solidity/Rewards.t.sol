@@ -6,8 +6,7 @@ import {RoundFixture} from "./support/RoundFixture.sol";
 /// Submits and votes like any worker, and refuses ether.
 contract CannotReceive {
     function withdraw(address coordinator, uint256 taskId) external {
-        (bool done, bytes memory result) =
-            coordinator.call(abi.encodeWithSignature("withdrawRewards(uint256)", taskId));
+        (bool done, bytes memory result) = coordinator.call(abi.encodeWithSignature("withdrawRewards(uint256)", taskId));
         if (!done) {
             assembly {
                 revert(add(result, 32), mload(result))
@@ -73,7 +72,7 @@ contract RewardsTest is RoundFixture {
         coordinator.reveal(taskId, round, 0, INNER);
         address proposer = seated(0);
         for (uint256 i = 0; i < 5; ++i) {
-            uint256 trainer = uint256(6 ether) * 100 * (i + 1) / 1_500;
+            uint256 trainer = uint256(6 ether) * 100 * (i + 1) / 1500;
             uint256 seat = workers[i] == proposer ? 1.5 ether : 1.5 ether / 4;
             vm.assertEq(creditOf(workers[i]), trainer + seat);
         }
@@ -211,7 +210,7 @@ contract StrikesTest is RoundFixture {
     /// A round whose model leaves the first worker's update out.
     function strikeRound() private {
         toAggregation();
-        proposeWith(hex"1e", 1_400);
+        proposeWith(hex"1e", 1400);
         approveAll();
         coordinator.closeValidation(taskId);
         reveal();

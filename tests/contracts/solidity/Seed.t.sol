@@ -95,7 +95,7 @@ contract FixSeedTest is RoundFixture {
     function test_fixSeed_asksHistory_after256Blocks() public {
         // Answers any block with the same hash.
         vm.etch(0x0000F90827F1C53a10cb7A02335B175320002935, abi.encodePacked(hex"7f", HASH, hex"60005260206000f3"));
-        vm.roll(seedBlock + 1_000);
+        vm.roll(seedBlock + 1000);
         coordinator.fixSeed(taskId);
         vm.assertEq(coordinator.task(taskId).seed, seedAfter(0, HASH));
     }

@@ -130,7 +130,7 @@ contract ClaimSeatTest is SortitionTest {
         vm.warp(block.timestamp + UNBONDING);
         vm.prank(workers[0]);
         registry.withdrawBond();
-        (uint256 secret, uint256 key) = VrfProver.keyOf(1_234);
+        (uint256 secret, uint256 key) = VrfProver.keyOf(1234);
         bytes memory possession = VrfProver.prove(secret, registry.possessionAlpha(workers[0]));
         vm.expectRevert(abi.encodeWithSelector(IParticipantRegistryErrors.AlreadyRegistered.selector, workers[0]));
         vm.prank(workers[0]);
@@ -188,7 +188,7 @@ contract EvictionTest is RoundFixture {
         TaskRules memory rules = defaultRules();
         rules.expectedCommittee = 4;
         rules.maxSeats = 3;
-        rules.thresholdBasisPoints = 6_000;
+        rules.thresholdBasisPoints = 6000;
         startTask(rules, 4);
         // All four win (no more than E are enrolled) and three can sit.
         toSortition();

@@ -6,7 +6,7 @@ import {RoundFixture} from "./support/RoundFixture.sol";
 
 contract CreateTaskTest is RoundFixture {
     ContentId private spec = ContentId(keccak256("spec"), 100);
-    ContentId private genesis = ContentId(keccak256("genesis"), 5_000);
+    ContentId private genesis = ContentId(keccak256("genesis"), 5000);
 
     function refuses(TaskRules memory rules, bytes32 rule, uint256 value) private {
         vm.expectRevert(abi.encodeWithSelector(RuleOutOfRange.selector, rule, value));
@@ -67,8 +67,8 @@ contract CreateTaskTest is RoundFixture {
 
     function test_createTask_reverts_whenThresholdOutOfRange() public {
         TaskRules memory rules = defaultRules();
-        rules.thresholdBasisPoints = 5_000;
-        refuses(rules, "thresholdBasisPoints", 5_000);
+        rules.thresholdBasisPoints = 5000;
+        refuses(rules, "thresholdBasisPoints", 5000);
         rules.thresholdBasisPoints = 10_001;
         refuses(rules, "thresholdBasisPoints", 10_001);
         rules.thresholdBasisPoints = 10_000;
@@ -96,8 +96,8 @@ contract CreateTaskTest is RoundFixture {
         rules.maxAttempts = 0;
         refuses(rules, "maxAttempts", 0);
         rules = defaultRules();
-        rules.maxUpdates = 4_097;
-        refuses(rules, "maxUpdates", 4_097);
+        rules.maxUpdates = 4097;
+        refuses(rules, "maxUpdates", 4097);
         rules.maxUpdates = 0;
         refuses(rules, "maxUpdates", 0);
         rules = defaultRules();
@@ -108,8 +108,8 @@ contract CreateTaskTest is RoundFixture {
         rules = defaultRules();
         rules.sampleCap = 0;
         refuses(rules, "sampleCap", 0);
-        rules.sampleCap = 4_097;
-        refuses(rules, "sampleCap", 4_097);
+        rules.sampleCap = 4097;
+        refuses(rules, "sampleCap", 4097);
         rules = defaultRules();
         rules.idleRounds = 0;
         refuses(rules, "idleRounds", 0);
@@ -128,7 +128,7 @@ contract CreateTaskTest is RoundFixture {
     function test_createTask_reverts_whenSharesAreNotAll() public {
         TaskRules memory rules = defaultRules();
         rules.trainerShare -= 1;
-        refuses(rules, "shares", 9_999);
+        refuses(rules, "shares", 9999);
         rules.trainerShare += 2;
         refuses(rules, "shares", 10_001);
     }
@@ -165,15 +165,15 @@ contract CreateTaskTest is RoundFixture {
 contract LongestRoundTest is RoundFixture {
     function test_longestRound_addsEveryStep() public view {
         // training, 3 seed blocks, 2 sortitions, 3 attempts; each may be pushed on a second late
-        uint256 expected = 1_001 + 3 * 101 + 2 * 501 + 3 * (301 + 401 + 201);
+        uint256 expected = 1001 + 3 * 101 + 2 * 501 + 3 * (301 + 401 + 201);
         vm.assertEq(coordinator.longestRound(defaultRules()), expected);
     }
 
     function test_longestRound_countsAttemptsUpToSeats() public view {
         TaskRules memory rules = defaultRules();
-        rules.maxAttempts = 1_000;
+        rules.maxAttempts = 1000;
         rules.maxSeats = 11;
-        vm.assertEq(coordinator.longestRound(rules), 1_001 + 3 * 101 + 2 * 501 + 11 * (301 + 401 + 201));
+        vm.assertEq(coordinator.longestRound(rules), 1001 + 3 * 101 + 2 * 501 + 11 * (301 + 401 + 201));
     }
 
     /// No round lasts longer, each step being pushed on as it falls due: the slowest path that there is.
@@ -186,7 +186,7 @@ contract LongestRoundTest is RoundFixture {
         expire();
         coordinator.advance(taskId);
         for (uint256 i = 0; i < 2; ++i) {
-            vm.roll(block.number + 9_000);
+            vm.roll(block.number + 9000);
             expire();
             coordinator.advance(taskId);
         }

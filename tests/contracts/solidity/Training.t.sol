@@ -7,7 +7,7 @@ import {RoundFixture} from "./support/RoundFixture.sol";
 contract OpenRoundTest is RoundFixture {
     function test_openRound_startsTraining() public {
         startTask(defaultRules(), 3);
-        uint64 deadline = uint64(block.timestamp) + 1_000;
+        uint64 deadline = uint64(block.timestamp) + 1000;
         vm.expectEmit(true, true, true, true, address(coordinator));
         emit RoundOpened(taskId, 1, 3, keccak256("genesis"), deadline);
         vm.prank(stranger);
@@ -65,7 +65,7 @@ contract OpenRoundTest is RoundFixture {
             coordinator.advance(taskId);
         }
         vm.assertEq(coordinator.task(taskId).consecutiveVoids, 3);
-        vm.expectRevert(abi.encodeWithSelector(NoRoundsLeft.selector, 1_000));
+        vm.expectRevert(abi.encodeWithSelector(NoRoundsLeft.selector, 1000));
         coordinator.openRound(taskId);
     }
 
@@ -88,13 +88,13 @@ contract SubmitUpdateTest is RoundFixture {
     function test_submitUpdate_recordsIt() public {
         submit(workers[2], 7);
         vm.expectEmit(true, true, true, true, address(coordinator));
-        emit UpdateSubmitted(taskId, 1, workers[0], 1, keccak256("update"), 1 << 31, 5_000);
+        emit UpdateSubmitted(taskId, 1, workers[0], 1, keccak256("update"), 1 << 31, 5000);
         vm.prank(workers[0]);
-        coordinator.submitUpdate(taskId, 1, keccak256("update"), 1 << 31, 5_000);
+        coordinator.submitUpdate(taskId, 1, keccak256("update"), 1 << 31, 5000);
         EnrolmentView memory shown = coordinator.enrolment(taskId, workers[0]);
         vm.assertEq(shown.updateRound, 1);
         vm.assertEq(shown.updateIndex, 1);
-        vm.assertEq(shown.updateWeight, 1_000);
+        vm.assertEq(shown.updateWeight, 1000);
         vm.assertEq(shown.lastActiveRound, 1);
         vm.assertEq(coordinator.enrolment(taskId, workers[2]).updateWeight, 7);
         vm.assertEq(coordinator.currentRound(taskId).updates, 2);

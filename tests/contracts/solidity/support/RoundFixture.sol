@@ -32,11 +32,11 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
 
     function setUp() public virtual {
         vm.warp(1_750_000_000);
-        vm.roll(1_000);
+        vm.roll(1000);
         coordinator = IRoundCoordinator(deploy("RoundCoordinator.sol:RoundCoordinator", abi.encode(BOND, UNBONDING)));
         registry = coordinator.registry();
         vm.deal(owner, 1_000_000 ether);
-        vm.deal(stranger, 1_000 ether);
+        vm.deal(stranger, 1000 ether);
     }
 
     /// Create a contract from its artifact: its code would not fit into a test's own.
@@ -52,7 +52,7 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
 
     /// Five workers are everyone's committee, four of five the quorum (ceil(0.667 * 5)).
     function defaultRules() internal pure virtual returns (TaskRules memory rules) {
-        rules.trainingDuration = 1_000;
+        rules.trainingDuration = 1000;
         rules.seedDuration = 100;
         rules.sortitionDuration = 500;
         rules.proposalDuration = 300;
@@ -60,27 +60,27 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
         rules.revealDuration = 200;
         rules.expectedCommittee = 16;
         rules.maxSeats = 32;
-        rules.thresholdBasisPoints = 6_667;
+        rules.thresholdBasisPoints = 6667;
         rules.maxAttempts = 3;
         rules.minUpdates = 2;
         rules.maxUpdates = 300;
-        rules.sampleCap = 1_000;
+        rules.sampleCap = 1000;
         rules.idleRounds = 2;
         rules.strikeLimit = 3;
         rules.maxConsecutiveVoids = 3;
-        rules.maxRounds = 1_000;
+        rules.maxRounds = 1000;
         rules.roundReward = 10 ether;
         rules.fineAmount = 0.1 ether;
-        rules.trainerShare = 6_000;
-        rules.proposerShare = 1_500;
-        rules.voterShare = 1_500;
-        rules.revealerShare = 1_000;
+        rules.trainerShare = 6000;
+        rules.proposerShare = 1500;
+        rules.voterShare = 1500;
+        rules.revealerShare = 1000;
     }
 
     function createTask(TaskRules memory rules) internal returns (uint256 id) {
         vm.prank(owner);
         id = coordinator.createTask{value: BUDGET}(
-            rules, ContentId(keccak256("spec"), 100), ContentId(keccak256("genesis"), 5_000)
+            rules, ContentId(keccak256("spec"), 100), ContentId(keccak256("genesis"), 5000)
         );
     }
 
@@ -119,7 +119,7 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
 
     function submit(address worker, uint32 sampleCount) internal {
         vm.prank(worker);
-        coordinator.submitUpdate(taskId, round, keccak256(abi.encode(worker, round)), 1_234, sampleCount);
+        coordinator.submitUpdate(taskId, round, keccak256(abi.encode(worker, round)), 1234, sampleCount);
     }
 
     function submitAll() internal {
@@ -210,12 +210,12 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
     function fullWeight() internal view returns (uint32 sum) {
         for (uint256 i = 0; i < workers.length; ++i) {
             uint32 weight = uint32(100 * (i + 1));
-            sum += weight < 1_000 ? weight : 1_000;
+            sum += weight < 1000 ? weight : 1000;
         }
     }
 
     function modelOf(uint16 attempt_) internal view returns (ContentId memory) {
-        return ContentId(keccak256(abi.encode("model", round, attempt_)), 5_000);
+        return ContentId(keccak256(abi.encode("model", round, attempt_)), 5000);
     }
 
     function reportOf(uint16 attempt_) internal view returns (ContentId memory) {
@@ -225,9 +225,8 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
     function proposeWith(bytes memory bitmap, uint32 weight) internal {
         uint16 now_ = attempt();
         address proposer = seated(now_);
-        bytes32 digest = coordinator.proposalDigest(
-            taskId, round, now_, modelOf(now_), reportOf(now_), keccak256(bitmap), weight
-        );
+        bytes32 digest =
+            coordinator.proposalDigest(taskId, round, now_, modelOf(now_), reportOf(now_), keccak256(bitmap), weight);
         bytes32 commitment = coordinator.voteCommitment(taskId, round, now_, digest, proposer, INNER);
         vm.prank(proposer);
         coordinator.propose(taskId, round, now_, modelOf(now_), reportOf(now_), bitmap, weight, commitment);

@@ -98,9 +98,8 @@ library VrfProver {
         pure
         returns (uint256)
     {
-        bytes memory hashed = abi.encodePacked(
-            hex"fe0202", key, hex"02", hX, compress(gamma), compress(u), compress(v), hex"00"
-        );
+        bytes memory hashed =
+            abi.encodePacked(hex"fe0202", key, hex"02", hX, compress(gamma), compress(u), compress(v), hex"00");
         return uint256(sha256(hashed)) >> 128;
     }
 
