@@ -32,7 +32,7 @@ _HASH_BYTES = 32
 
 
 class EthereumConnector(BlockchainConnector):
-    """A chain behind one HTTP endpoint.
+    """A chain behind one HTTP endpoint, or several.
 
     Pins are by block hash; `head()` is the newest block of the chosen finality, so that "finalized" sees no
     reorganisation and "latest" sees everything at once (test networks).
@@ -40,7 +40,7 @@ class EthereumConnector(BlockchainConnector):
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         *,
         chain_id: int | None = None,
         finality: Finality = "latest",
@@ -51,7 +51,7 @@ class EthereumConnector(BlockchainConnector):
         """Connect.
 
         Args:
-            url: the endpoint, http or https.
+            url: the endpoint, http or https; several are used one after the other, as each fails.
             chain_id: the chain that it must be; any if None.
             finality: which block `head()` is.
             timeout: seconds for one request.
@@ -79,6 +79,7 @@ class EthereumConnector(BlockchainConnector):
         if chain_id is not None and self._chain_id != chain_id:
             self.rpc.close()
             raise WrongChain(f"{self.rpc.label} serves chain {self._chain_id}, not {chain_id}: set --rpc or --chain-id")
+        self.rpc.chain_id = self._chain_id
 
     @property
     def web3(self) -> Web3:

@@ -1,4 +1,4 @@
-"""One JSON-RPC endpoint: requests, strict reading of answers, and errors in Flare's terms.
+"""JSON-RPC endpoints of one chain: requests, strict reading of answers, fail-over, and errors in Flare's terms.
 
 The transport is web3.py's HTTP provider with bounded answers. An endpoint's URL often holds an access token: messages
 and logs show its scheme, host and port only.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +18,9 @@ from web3.exceptions import Web3Exception
 from web3.types import RPCEndpoint
 
 from flare_offchain.blockchain.reverts import CallRefused
-from flare_offchain.core.errors import ChainUnavailable, ConfigurationError, InsufficientFunds
+from flare_offchain.core.errors import ChainUnavailable, ConfigurationError, InsufficientFunds, WrongChain
+
+logger = logging.getLogger(__name__)
 
 MAX_RESPONSE_BYTES = 64 * 2**20
 _CHUNK = 65536
@@ -79,8 +81,8 @@ class _BoundedProvider(HTTPProvider):
         self._session.close()
 
 
-class Rpc:
-    """One endpoint. `web3` is the web3.py object over the same connection."""
+class _Endpoint:
+    """One endpoint: its label, its transport, and whether it is known to serve the chain."""
 
     def __init__(self, url: str, timeout: float) -> None:
         parts = urlsplit(url)
@@ -90,16 +92,14 @@ class Rpc:
             self.label = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
         except ValueError as error:
             raise ConfigurationError("the RPC endpoint's port is not a number from 0 to 65535: set --rpc") from error
-        self._provider = _BoundedProvider(url, timeout)
-        self.web3 = Web3(self._provider)
+        self.provider = _BoundedProvider(url, timeout)
+        self.web3 = Web3(self.provider)
+        self.verified = False
 
-    def request(self, method: str, *parameters: object) -> Any:
-        """Return the result of one request.
-
-        Raises: RpcRefused: the endpoint answered with an error; ChainUnavailable: it gave no proper answer.
-        """
+    def request(self, method: str, parameters: Sequence[object]) -> Any:
+        """Return the result of one request. Raises as `Rpc.request`."""
         try:
-            answer: Any = self._provider.make_request(RPCEndpoint(method), list(parameters))
+            answer: Any = self.provider.make_request(RPCEndpoint(method), list(parameters))
         except (requests.exceptions.RequestException, OSError) as error:
             raise ChainUnavailable(self._unreachable(error)) from None
         except (Web3Exception, json.JSONDecodeError, ValueError, RecursionError) as error:
@@ -120,6 +120,81 @@ class Rpc:
             return f"RPC {self.label} answered with HTTP {status}: check its URL and access token"
         return f"cannot reach RPC {self.label}: is the node running? Start it, or set --rpc to one that runs"
 
+
+class Rpc:
+    """One or several endpoints of one chain. The first that answers is used until it fails, then the next.
+
+    Once the chain is known (`chain_id`), an endpoint that is used for the first time, or again after it failed, is
+    asked first which chain it serves; one that serves another is never used.
+    """
+
+    def __init__(self, urls: str | Sequence[str], timeout: float) -> None:
+        given = [urls] if isinstance(urls, str) else list(urls)
+        if not given:
+            raise ConfigurationError("a chain is reached through at least one RPC endpoint: set --rpc")
+        self._endpoints = tuple(_Endpoint(url, timeout) for url in given)
+        self._current = 0
+        self.chain_id: int | None = None
+
+    @property
+    def label(self) -> str:
+        """Scheme, host and port of the endpoint in use."""
+        return self._endpoints[self._current].label
+
+    @property
+    def web3(self) -> Web3:
+        """The web3.py object over the endpoint in use."""
+        return self._endpoints[self._current].web3
+
+    def request(self, method: str, *parameters: object) -> Any:
+        """Return the result of one request, from the first endpoint that answers.
+
+        Raises:
+            RpcRefused: the endpoint answered with an error.
+            ChainUnavailable: none gave a proper answer.
+            WrongChain: none but endpoints of other chains answer.
+        """
+        failures: list[ChainUnavailable | WrongChain] = []
+        first = self._current
+        for step in range(len(self._endpoints)):
+            index = (first + step) % len(self._endpoints)
+            endpoint = self._endpoints[index]
+            try:
+                self._verify(endpoint)
+                result = endpoint.request(method, parameters)
+            except ChainUnavailable as error:
+                endpoint.verified = False
+                failures.append(error)
+            except WrongChain as error:
+                logger.error("%s", error)
+                failures.append(error)
+            except RpcRefused:
+                self._use(index)
+                raise
+            else:
+                self._use(index)
+                return result
+        # An endpoint that is down may come back; endpoints of other chains alone need a person.
+        raise next((error for error in failures if isinstance(error, ChainUnavailable)), failures[0])
+
+    def _use(self, index: int) -> None:
+        if index != self._current:
+            logger.warning("RPC %s is used instead of %s", self._endpoints[index].label, self.label)
+            self._current = index
+
+    def _verify(self, endpoint: _Endpoint) -> None:
+        if endpoint.verified or self.chain_id is None:
+            return
+        try:
+            found = quantity_of(endpoint.request("eth_chainId", ()))
+        except RpcRefused as refused:
+            raise ChainUnavailable(f"RPC {endpoint.label} refused to name its chain: {refused.message}") from None
+        except ValueError as error:
+            raise ChainUnavailable(f"RPC {endpoint.label} answered eth_chainId with {error}") from None
+        if found != self.chain_id:
+            raise WrongChain(f"{endpoint.label} serves chain {found}, not {self.chain_id}: set --rpc or --chain-id")
+        endpoint.verified = True
+
     def unavailable(self, refused: RpcRefused, doing: str) -> ChainUnavailable:
         """Return an endpoint's refusal as an error to raise."""
         return ChainUnavailable(f"RPC {self.label} refused {doing}: {refused.message} (code {refused.code})")
@@ -133,8 +208,9 @@ class Rpc:
         return self.unavailable(refused, doing)
 
     def close(self) -> None:
-        """Close the connection."""
-        self._provider.close()
+        """Close the connections."""
+        for endpoint in self._endpoints:
+            endpoint.provider.close()
 
 
 def _refusal(error: object) -> RpcRefused:

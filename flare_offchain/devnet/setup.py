@@ -150,6 +150,9 @@ password_file = {json.dumps(str(settings.password_file))}
 name = "npz"
 path = "data.npz"
 
+[fees]
+replace_after = {8 * settings.block_time}
+
 [training]
 seed = {scenario.seed * SEED_STRIDE + worker}
 device = {json.dumps(scenario.device)}

@@ -160,7 +160,7 @@ def connect(settings: WorkerSettings) -> EthereumConnector:
     """Return the connector. Raises as `EthereumConnector`."""
     fees = settings.fees
     return EthereumConnector(
-        settings.chain.url,
+        settings.chain.urls,
         chain_id=settings.chain.chain_id,
         finality=settings.chain.finality,  # type: ignore[arg-type]
         timeout=settings.chain.timeout,

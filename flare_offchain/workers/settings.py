@@ -40,9 +40,9 @@ _KNOWN = {
 
 @dataclass(frozen=True, slots=True)
 class ChainSettings:
-    """Where the chain is. `url` may hold an access token and is shown nowhere."""
+    """Where the chain is. `urls` may hold access tokens and are shown nowhere."""
 
-    url: str = field(repr=False)
+    urls: tuple[str, ...] = field(repr=False)
     chain_id: int | None
     finality: str
     deployments: Path
@@ -167,8 +167,11 @@ def _keys(reader: _Reader, role: str, dry: bool) -> KeySettings | None:
 
 
 def _chain(reader: _Reader) -> ChainSettings:
+    urls = reader.texts("chain.rpc")
+    if not urls:
+        raise ConfigurationError(f"{reader.file}: the setting chain.rpc is missing")
     return ChainSettings(
-        reader.text("chain.rpc"),
+        urls,
         reader.number("chain.chain_id", None),
         reader.text("chain.finality", "latest"),
         reader.path("chain.deployments"),

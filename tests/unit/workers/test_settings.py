@@ -37,7 +37,7 @@ def read(tmp_path, text, environment=None):
 
 def test_read__whole_file__has_everything_with_paths_beside_the_file(tmp_path):
     settings = read(tmp_path, WHOLE)
-    assert settings.chain.url == "http://user:token@host" and settings.chain.chain_id == 5
+    assert settings.chain.urls == ("http://user:token@host",) and settings.chain.chain_id == 5
     assert settings.folder == tmp_path / "state" and settings.chain.deployments == tmp_path / "records"
     assert settings.keys.vrf == tmp_path / "vrf.json" and settings.keys.password_file is None
     assert settings.data.name == "npz" and settings.data.path == tmp_path / "data.npz"
@@ -81,6 +81,8 @@ def test_read__dry__needs_no_keys(tmp_path):
         (('ipfs = ["http://127.0.0.1:5001"]', 'ipfs = [5]'), "text or a list"),
         (('ipfs = ["http://127.0.0.1:5001"]', 'ipfs = "a"\nfolder = "b"'), "name one store"),
         (("chain_id = 5", "[chain_id]"), "unknown"),
+        (('rpc = "${RPC}"', ""), "chain.rpc is missing"),
+        (('rpc = "${RPC}"', "rpc = []"), "chain.rpc is missing"),
     ],
 )  # fmt: skip
 def test_read__something_wrong__names_it(tmp_path, change, words):
