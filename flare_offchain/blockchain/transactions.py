@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _RESENDS_OF_NONCE = 5
+_KEPT = 32
+"""How many of an account's newest transactions are kept, to be sent again after a reorganisation."""
 _LAGGING_READS = 5
 """How often a nonce that is taken is read again before the transaction counts as dropped: receipts come late."""
 
@@ -90,6 +92,7 @@ class Sender:
         self._chain = chain
         self._policy = policy
         self._lock = threading.Lock()
+        self._sent: dict[int, bytes] = {}
 
     def send(self, account: LocalAccount, request: TransactionRequest) -> Mined | Pending | Dropped:
         """Simulate, sign, send, wait. Raises as `BlockchainConnector._send`."""
@@ -149,6 +152,9 @@ class Sender:
     def _sign(self, account: LocalAccount, fields: dict[str, Any], fees: _Fees) -> _Flight:
         complete = fields | {"maxFeePerGas": fees.max_fee, "maxPriorityFeePerGas": fees.priority}
         raw = bytes(account.sign_transaction(complete).raw_transaction)
+        self._sent[int(complete["nonce"])] = raw
+        for old in sorted(self._sent)[:-_KEPT]:
+            del self._sent[old]
         return _Flight(complete, fees, raw, [keccak(raw)])
 
     def _broadcast(self, flight: _Flight, address: str) -> None:
@@ -199,6 +205,7 @@ class Sender:
             if taken >= _LAGGING_READS:
                 return Dropped(Address(account.address), flight.nonce, tuple(flight.hashes))
             if not found and time.monotonic() - sent >= self._policy.replace_after:
+                self._fill_gap(account, flight.nonce)
                 flight = self._replace(account, flight)
                 sent = time.monotonic()
             if self._chain.pause(self._policy.poll_interval):
@@ -217,6 +224,27 @@ class Sender:
             logger.warning("waiting for a transaction of %s: %s", address, error)
             return False
         return taken
+
+    def _fill_gap(self, account: LocalAccount, nonce: int) -> None:
+        """Send again what came before a transaction that is not mined for long.
+
+        A reorganisation may have taken an earlier transaction out of the chain and the pool; what comes after it
+        cannot be mined until its nonce is used. One that this process did not send is made up for by an empty one.
+        """
+        try:
+            first = self._chain.transaction_count(account.address)
+            for missing in range(first, min(nonce, first + _KEPT)):
+                raw = self._sent.get(missing)
+                if raw is None:
+                    fields = {"type": 2, "chainId": self._chain.chain_id, "gas": 21000, "nonce": missing}
+                    raw = self._sign(account, fields | {"to": account.address, "value": 0}, self._fees()).raw
+                logger.info("sending the transaction of %s with nonce %s again", account.address, missing)
+                self._chain.rpc.request("eth_sendRawTransaction", hex_of(raw))
+        except RpcRefused as refused:
+            # It is in the pool already, or was mined meanwhile.
+            logger.info("a transaction of %s was not taken again: %s", account.address, refused)
+        except ChainUnavailable as error:
+            logger.warning("waiting for a transaction of %s: %s", account.address, error)
 
     def _replace(self, account: LocalAccount, flight: _Flight) -> _Flight:
         """Send again, with higher fees where the cap allows it."""

@@ -217,3 +217,23 @@ def test_reorganisation__a_pinned_read_of_a_block_that_is_gone__is_unavailable(a
     assert anvil.control.stamp(gone.number).hash != gone.hash
     with pytest.raises(ChainUnavailable):
         anvil.control.read_state(ledger, "count", block=gone)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_reorganisation__an_earlier_transaction_is_gone__its_nonce_is_used_again(anvil, manual, restarted):
+    account, other = anvil.account(), "0x" + "44" * 20
+    before = anvil.control.balance(other)
+    policy = TransactionPolicy(timeout=60.0, replace_after=0.5, poll_interval=0.05)
+    with EthereumConnector(anvil.url, policy=policy) as chain, EthereumConnector(anvil.url, policy=policy) as fresh:
+        chain.send_value(account, other, 1).confirmed()
+        manual()
+        # A process that was started again does not know what the earlier one sent.
+        later = Background(lambda: (fresh if restarted else chain).send_value(account, other, 2))
+        wait_for(lambda: in_pool(anvil), "the transaction is sent")
+        anvil.do("anvil_reorg", 1, [])
+        assert chain.transaction_count(account.address) == 0
+        anvil.do("evm_setAutomine", True)
+        wait_for(lambda: not later.is_alive() or anvil.do("evm_mine") is None, "both are mined")
+        assert isinstance(later.outcome(), Confirmed)
+        assert chain.transaction_count(account.address) == 2
+        assert chain.balance(other) - before == (2 if restarted else 3)
