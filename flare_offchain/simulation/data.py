@@ -17,6 +17,9 @@ from flare_offchain.utils.datasets import Dataset, load_dataset, split
 from flare_offchain.utils.partition import partition
 from flare_offchain.utils.serialization import write_safetensors
 
+OFF_CHAIN_ONLY = {"fltrust": "an update that the committee trains itself, which no validator could check to the bit"}
+"""Rules that exist for comparison in process, and why no committee can run them."""
+
 
 @dataclass(frozen=True, slots=True)
 class PreparedData:
@@ -52,6 +55,10 @@ def check_names(scenario: Scenario) -> None:
     behaviour(scenario.attack)
     codec_from_spec(scenario.codec, scenario.codec_parameters)
     strategy_from_spec(scenario.aggregation, scenario.aggregation_parameters)
+    if scenario.aggregation in OFF_CHAIN_ONLY:
+        raise ConfigurationError(
+            f"{scenario.aggregation} needs {OFF_CHAIN_ONLY[scenario.aggregation]}: choose another rule"
+        )
 
 
 def model_parameters(scenario: Scenario, data: PreparedData) -> Mapping[str, Any]:
