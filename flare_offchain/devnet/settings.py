@@ -35,7 +35,7 @@ class DevnetSettings:
     chain: ChainKind = "anvil"
     block_time: int = 1
     log_level: str = "INFO"
-    pace: dict[str, float] = field(default_factory=lambda: {"poll": 0.5, "max_delay": 5.0, "turn_seconds": 20.0})
+    pace: dict[str, float] = field(default_factory=lambda: {"poll": 0.5, "max_delay": 5.0, "turn_seconds": 20.0, "quiet_limit": 20.0})
 
     def __post_init__(self) -> None:
         if self.chain not in CHAINS:

@@ -100,6 +100,7 @@ class AttackingCommittee(CommitteeRole):
     """A malicious seat: rejects what the honest propose, approves what its friends propose, proposes altered models."""
 
     def __init__(self, friends: frozenset[str]) -> None:
+        super().__init__()
         self.friends = friends
 
     def propose(self, s: Surroundings, view: View) -> TransactionOutcome:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flare_offchain.blockchain.outcomes import TransactionOutcome
 from flare_offchain.consensus.identities import bitmap_digest, inner_hash, proposal_digest, vote_commitment
-from flare_offchain.core.errors import RoundAbandoned
+from flare_offchain.core.errors import IntegrityError, ObjectNotFound, RoundAbandoned
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.records import ProposalRecord
 from flare_offchain.federation.gather import round_inputs
@@ -14,12 +14,40 @@ from flare_offchain.workers.surroundings import Surroundings, round_history
 
 
 class CommitteeRole:
-    """Computes rounds and speaks for a seat."""
+    """Computes rounds and speaks for a seat.
+
+    Args:
+        patience: for which part of a phase, 0 to 1, to wait for objects that cannot be had yet: they may be on their
+            way, or the store may recover. After that they count as withheld.
+    """
+
+    def __init__(self, patience: float = 0.0) -> None:
+        self.patience = patience
 
     def inputs(self, s: Surroundings, view: View) -> RoundInputs:
-        """Gather what the round's result depends on."""
+        """Gather what the round's result depends on.
+
+        Raises:
+            ObjectNotFound: objects are missing, and it is worth waiting for them.
+            RoundAbandoned, StorageUnavailable: as `round_inputs`.
+        """
         task, history = round_history(s, view)
-        return round_inputs(s.identity, task, history, s.objects)
+        try:
+            inputs = round_inputs(s.identity, task, history, s.objects)
+        except RoundAbandoned as error:
+            if isinstance(error.__cause__, ObjectNotFound | IntegrityError) and self._waits(view):
+                raise ObjectNotFound(f"{error}; trying again") from error
+            raise
+        missing = [index for index, data in inputs.objects.items() if data is None]
+        if missing and self._waits(view):
+            raise ObjectNotFound(f"round {view.round.round}: updates {missing} cannot be had yet; trying again")
+        return inputs
+
+    def _waits(self, view: View) -> bool:
+        """Whether the phase is young enough to wait for objects."""
+        rules = view.task.rules
+        lasts = rules.proposal_duration if view.round.phase is Phase.Aggregation else rules.validation_duration
+        return view.now < view.round.deadline - (1 - self.patience) * lasts
 
     def propose(self, s: Surroundings, view: View) -> TransactionOutcome:
         """Aggregate the round, publish model and report, pin the updates used, and propose."""
@@ -70,13 +98,16 @@ class CommitteeRole:
     def judge(self, s: Surroundings, view: View) -> ProposalCheck:
         """Recompute the proposal in view."""
         proposal = self.proposal(s, view)
+        model, report = s.objects.fetch(proposal.model), s.objects.fetch(proposal.report)
+        if (model is None or report is None) and self._waits(view):
+            raise ObjectNotFound(f"round {view.round.round}: the proposal's objects cannot be had yet; trying again")
         return check_proposal(
             self.inputs(s, view),
             Proposed(
                 proposal.model,
-                s.objects.fetch(proposal.model),
+                model,
                 proposal.report,
-                s.objects.fetch(proposal.report),
+                report,
                 proposal.accepted_bitmap,
                 proposal.accepted_weight,
             ),

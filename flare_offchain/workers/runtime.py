@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PATIENCE = 0.5
+"""For which part of a phase a member waits for objects that it cannot have yet."""
+
 
 class Runtime:
     """All that one daemon works with. A context manager: what it opened is closed at the end.
@@ -153,7 +156,7 @@ class Runtime:
             journal=FolderJournal(settings.folder / "journal"),
         )
         trainer = build_trainer(settings, surroundings) if settings.data is not None else None
-        return Worker(surroundings, trainer, CommitteeRole())
+        return Worker(surroundings, trainer, CommitteeRole(PATIENCE))
 
 
 def connect(settings: WorkerSettings) -> EthereumConnector:

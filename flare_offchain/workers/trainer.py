@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flare_offchain.blockchain.outcomes import TransactionOutcome
-from flare_offchain.core.errors import ChainUnavailable, Fatal, RoundAbandoned
+from flare_offchain.core.errors import ChainUnavailable, Fatal, IntegrityError, RoundAbandoned, StorageUnavailable
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.tensors import Weights
 from flare_offchain.core.types import ContentId
@@ -94,7 +94,11 @@ class TrainerRole:
     def _train(self, s: Surroundings, view: View) -> bytes:
         number = view.round.round
         self._remember(s, number)
-        base = s.objects.model(view.round.base_model)
+        try:
+            base = s.objects.model(view.round.base_model)
+        except IntegrityError as error:
+            # The store may recover before TRAINING closes; giving the round up would be for good.
+            raise StorageUnavailable(f"the base model of round {number} cannot be had: {error}") from error
         context = update_context(s.identity, number, s.address, view.round.base_model.digest)
         data = self.trainer.make_update(base, number, context)
         s.journal.write(_memory(s), _Memory(number, data, self.trainer.save_memory()).encode())
