@@ -114,6 +114,38 @@ def test_invitation(tmp_path, spec, flare):
     assert "--task" in named.err
 
 
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        ("threshold_basis_points = 4000", "thresholdBasisPoints"),
+        ("max_attempts = 60\nreveal_duration = 10000", "longer than the unbonding delay"),
+        ("trainer_share = 9000", "are not what the contract takes"),
+    ],
+)
+def test_rules_that_the_contract_refuses__create_nothing(tmp_path, spec, flare, rules, words):
+    spec.write_text(TASK.replace("max_rounds = 3", rules))
+    run = ("--run", tmp_path / "net")
+    flare("deploy", *run, "--accounts", 1)
+    done = flare.any("task", "create", spec, *run, "--key", "dev:0")
+    assert done.code == 78
+    assert words in done.err
+    assert not list((tmp_path / "net").rglob("objects/*/*"))
+    assert flare("task", "list", *run).out.startswith("there is no task")
+
+
+def test_unknown_data__is_named(tmp_path, spec, flare):
+    spec.write_text(TASK.replace("[rules]", '[probe]\ndata = "digitz"\n[rules]'))
+    run = ("--run", tmp_path / "net")
+    flare("deploy", *run, "--accounts", 1)
+    done = flare.any("task", "create", spec, *run, "--key", "dev:0")
+    assert done.code == 78
+    assert "unknown data set 'digitz'; choose one of" in done.err
+    for command in (["demo", "--data", "digitz", "--out", tmp_path / "run"],):
+        done = flare.any(*command)
+        assert done.code == 78
+        assert done.err.count("\n") == 1
+
+
 def test_journey__on_anvil(tmp_path, spec, flare, password, anvil):
     records = tmp_path / "deployments"
     records.mkdir()
