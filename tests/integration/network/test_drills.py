@@ -1,0 +1,89 @@
+"""A drill of the drills: workers killed at every step lose nothing. `flare drill` runs the others."""
+
+import json
+
+import pytest
+
+from flare_offchain.devnet.drill_list import DRILLS, run_drills
+from flare_offchain.devnet.proxy import Fault, Proxy, answering, wrong_bytes
+from flare_offchain.devnet.victim import points
+from flare_offchain.workers.plan import Step
+from tests.integration.network.conftest import require
+
+pytestmark = pytest.mark.integration
+
+
+def test_points__are_those_of_the_planner():
+    assert {point.partition(":")[0] for point in points()} == {step.value for step in Step}
+    assert len(points()) == 4 * len(Step)
+
+
+def test_kill__at_every_step__loses_nothing(tmp_path):
+    require("anvil")
+    told = []
+    (result,) = run_drills(["kill"], tmp_path, True, told.append)
+    assert told == [result]
+    assert result.passed, result.to_json()
+    assert result.faults == len(Step)
+
+
+def test_proxy__each_fault__is_felt(tmp_path):
+    requests = pytest.importorskip("requests")
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    class Echo(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    Thread(target=server.serve_forever, daemon=True).start()
+    proxy = Proxy(lambda: f"http://127.0.0.1:{server.server_address[1]}")
+    url = proxy.start()
+    record = {"method": "eth_chainId", "result": "0x1"}
+    try:
+        assert requests.post(url, json=record, timeout=5).json() == record
+        assert requests.post(url, data=iter([b"in ", b"pieces"]), timeout=5).content == b"in pieces"
+        proxy.fault = Fault(drop=True)
+        with pytest.raises(requests.exceptions.ConnectionError):
+            requests.post(url, json=record, timeout=5)
+        proxy.fault = Fault(delay=5.0)
+        with pytest.raises(requests.exceptions.Timeout):
+            requests.post(url, json=record, timeout=0.2)
+        proxy.fault = Fault(alter=answering("eth_chainId", lambda _: "0x5"))
+        assert requests.post(url, json=record, timeout=5).json()["result"] == "0x5"
+        proxy.fault = Fault(alter=wrong_bytes)
+        assert requests.post(url + "/api/v0/cat?arg=x", data=b"abc", timeout=5).content == b"`bc"
+        assert requests.post(url + "/api/v0/add", data=b"abc", timeout=5).content == b"abc"
+        proxy.fault = Fault(share=0.5)
+        felt = 0
+        for _ in range(40):
+            try:
+                requests.post(url, json=record, timeout=5)
+            except requests.exceptions.ConnectionError:
+                felt += 1
+        assert 5 <= felt <= 35
+        assert proxy.requests == 47 and proxy.faulty >= felt + 4
+    finally:
+        proxy.stop()
+        server.shutdown()
+        server.server_close()
+
+
+def test_results__are_plain_values():
+    from flare_offchain.devnet.drills import DrillResult
+
+    result = DrillResult("x", finalized=1)
+    assert result.passed and json.loads(json.dumps(result.to_json()))["passed"]
+    for name in ("transactions_lost", "double_sends", "updates_lost", "wrong_objects", "fined"):
+        assert not DrillResult("x", finalized=1, **{name: 1}).passed
+    assert not DrillResult("x").passed
+    assert not DrillResult("x", finalized=1, notes=["y"]).passed
+    assert set(DRILLS) >= {"kill", "rpc", "chain-id", "store", "random", "reorg", "twins", "half", "gas"}
