@@ -4,8 +4,9 @@
     .venv/bin/python scripts/check_snapshots.py --update     # write the snapshots anew
 
 Gas is what tests/contracts/solidity/Gas.t.sol measures: the same transactions on the same chain each time, so the
-tolerance is 0. The ABI is reduced to the functions, events and errors by signature; the storage layout to slot, offset and
-type of every member, structs unfolded, so that neither changes unless what a caller or an upgrade would meet does.
+tolerance is 0. The ABI is reduced to the functions, events and errors by signature; the storage layout to slot, offset
+and type of every member, structs unfolded, so that neither changes unless what a caller or a reader of storage meets
+does.
 Exit status: 0 if all agree, 1 if a snapshot differs or is missing, 2 if forge fails.
 """
 
