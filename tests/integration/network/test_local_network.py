@@ -101,6 +101,40 @@ def test_second_process__with_the_same_folder__is_refused(finished):
     assert "another worker runs in" in done.stderr
 
 
+@pytest.mark.parametrize("role", ["worker", "keeper"])
+def test_dry__without_a_key__watches_and_stops_when_told(finished, tmp_path, role):
+    network, _ = finished
+    config = tmp_path / "worker.toml"
+    config.write_text(f"""
+role = "{role}"
+dry = true
+address = "{network.workers[0].address}"
+[chain]
+rpc = ["{network.chain_daemon.url}"]
+deployments = "{network.settings.deployments}"
+[store]
+ipfs = "{network.kubo.endpoint}"
+[task]
+id = 1
+[status]
+port = 0
+""")
+    command = [sys.executable, "-m", "flare_offchain.cli", "worker", "run", "--config", str(config)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stdout:
+        lines.append(json.loads(line))
+        if lines[-1]["message"] == "waiting":
+            break
+    health = json.loads(_get(lines[0]["status"] + "/health"))
+    process.terminate()
+    lines += [json.loads(line) for line in process.stdout]
+    assert process.wait(20) == 0
+    assert lines[0]["message"] == "started (dry: nothing is sent)" and lines[0]["chain"] == network.connector.chain_id
+    assert lines[-1]["message"] == "stopped" and health["well"]
+    assert any(line.get("reason") == "all rounds of the task are done" for line in lines)
+
+
 def test_secrets__of_the_network__are_in_no_log_metric_journal_or_process_list(finished):
     network, _ = finished
     seed = network.settings.scenario.seed
