@@ -13,7 +13,6 @@ import {Intake} from "./types/Intake.sol";
 import {Ledger} from "./types/Ledger.sol";
 import {HEAD_BYTES, Outcome} from "./types/Outcome.sol";
 import {Phase} from "./types/Phase.sol";
-import {Seat} from "./types/Seat.sol";
 import {Proposal, TaskState, WorkerState} from "./types/TaskState.sol";
 import {TermLib} from "./types/Term.sol";
 

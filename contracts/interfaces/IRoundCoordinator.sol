@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+// Longer than 400 lines because it is the documentation of everything that the coordinator does.
+
 import {Fault, Phase, RejectReason, VoidReason} from "../types/Phase.sol";
 import {IParticipantRegistry} from "./IParticipantRegistry.sol";
 
@@ -462,4 +464,5 @@ interface IRoundViews is IRoundCoordinatorTypes {
 }
 
 /// @title Tasks, enrolment and rounds: all that the coordinator's address answers to
+// solhint-disable-next-line no-empty-blocks
 interface IRoundCoordinator is IRoundActions, IRoundViews {}

@@ -75,6 +75,7 @@ library EcVrf {
 
     /// @dev The message stands in memory, 291 bytes after the free pointer. Faults are gathered and looked at once:
     /// an honest proof, which is what pays, takes no branch.
+    // solhint-disable-next-line function-max-lines
     function _verify(uint256 prefix, uint256 key, uint256 alphaLength, bytes calldata proof)
         private
         view

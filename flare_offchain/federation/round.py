@@ -18,8 +18,8 @@ from flare_offchain.core.phases import RejectReason
 from flare_offchain.core.records import UpdateRecord
 from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.core.types import ContentId
-from flare_offchain.federation.aggregation.registry import strategy_from_spec
 from flare_offchain.federation.aggregation.plan import Plan
+from flare_offchain.federation.aggregation.registry import strategy_from_spec
 from flare_offchain.federation.aggregation.strategy import AggregationStrategy, SelectionRequest
 from flare_offchain.federation.exact_sum import apply
 from flare_offchain.federation.probe import Probe, draw_probe

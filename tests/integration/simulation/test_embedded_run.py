@@ -60,7 +60,9 @@ def test_the_run_audits_without_a_finding(kept):
     assert report.checked["the final model is recomputed to its CID"] == 2
 
 
-@pytest.mark.parametrize("changes", [{}, {"model": "mlp", "rounds": 1, "aggregation": "mutual_information", "attackers": 1}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"model": "mlp", "rounds": 1, "aggregation": "mutual_information", "attackers": 1}]
+)
 def test_the_same_seed_gives_the_same_models_with_any_threads_in_any_folder(tmp_path, changes):
     one = models_of(tmp_path / "one", threads="1", **changes)
     two = models_of(tmp_path / "elsewhere" / "two", threads="2", **changes)
