@@ -26,7 +26,7 @@ def command(
     data: Annotated[str, typer.Option(metavar="NAME", help="digits, mnist5k, mnist, hapt, fsdd or npz.")] = "digits",
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where mnist, hapt, fsdd or npz lie.")] = None,
     partition: Annotated[str, typer.Option(help="iid, label, dirichlet:ALPHA or subject.")] = "dirichlet:0.5",
-    aggregation: Annotated[str, typer.Option(metavar="NAME", help="The aggregation rule.")] = "mi",
+    aggregation: Annotated[str, typer.Option(metavar="NAME", help="The aggregation rule.")] = "mutual_information",
     seed: Annotated[int, typer.Option(help="The same seed gives the same models, to the bit.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep chain, store and record here.")] = None,
     json: Json = False,
