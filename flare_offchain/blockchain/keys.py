@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flare_offchain.consensus.keys import VrfKey
 from flare_offchain.core.errors import KeyStoreError
 from flare_offchain.utils.bounded_json import load_json
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
+
+    from flare_offchain.consensus.keys import VrfKey
 
 PASSWORD_VARIABLE = "FLARE_PASSWORD"  # noqa: S105 - the name of a variable
 SCRYPT_WORK = 2**18
@@ -61,6 +62,8 @@ def write_vrf_key(path: Path, key: VrfKey, password: str, *, work: int = SCRYPT_
 
 def read_vrf_key(path: Path, password: str) -> VrfKey:
     """Read a VRF secret. Raises as `read_account`."""
+    from flare_offchain.consensus.keys import VrfKey
+
     value = _load(path)
     entry = _flare(value)
     if entry.get("holds") != _VRF:
@@ -224,6 +227,8 @@ def derive_account(seed: int, index: int) -> LocalAccount:
 
 def derive_vrf_key(seed: int, index: int) -> VrfKey:
     """Return the VRF key that goes with `derive_account(seed, index)`. As insecure, and for the same use only."""
+    from flare_offchain.consensus.keys import VrfKey
+
     return VrfKey(_derived(b"flare/embedded/vrf", seed, index))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -33,16 +34,16 @@ def run(config: Config = Path("worker.toml"), dry: Dry = False) -> int:
 
     from flare_offchain.core.errors import FlareError
     from flare_offchain.observability.logging import configure_logging
-    from flare_offchain.workers.runtime import Runtime, logger
+    from flare_offchain.workers.runtime import Service, logger
     from flare_offchain.workers.settings import WorkerSettings
 
     settings = WorkerSettings.read(config)
     settings = replace(settings, dry=settings.dry or dry)
     redactor = configure_logging(settings.log_level, json_lines=settings.log_json, stream=sys.stdout)
     try:
-        with Runtime(settings, redactor) as runtime:
-            _stop_on_signals(runtime.daemon.stop)
-            runtime.run()
+        service = Service(settings, redactor)
+        _stop_on_signals(service.stop)
+        service.run()
     except FlareError as error:
         logger.error("%s", error, extra={"kind": type(error).__name__})
         raise
@@ -62,12 +63,11 @@ def check(config: Config = Path("worker.toml"), json: Json = False) -> int:
     return 1 if any(result.verdict == "failed" for result in results) else 0
 
 
-def _stop_on_signals(stop: object) -> None:
+def _stop_on_signals(stop: Callable[[], None]) -> None:
     def handle(number: int, frame: FrameType | None) -> None:
         # The second one is the system's own: a worker may be killed at any moment without loss.
         signal.signal(number, signal.SIG_DFL)
-        if callable(stop):
-            stop()
+        stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, handle)

@@ -13,6 +13,9 @@ from flare_offchain.simulation.scenario import Rules, Scenario
 MAX_WORKERS = 64
 """Each worker is a process; more of them belong into a simulation."""
 
+LOCAL_PACE = {"poll": 0.5, "max_delay": 5.0, "turn_seconds": 20.0, "quiet_limit": 20.0}
+"""How workers wait where blocks come every second (`flare_offchain.workers.daemon.Pace`)."""
+
 
 def local_rules(workers: int) -> Rules:
     """Return rules for workers on one machine: phases end early, and a worker that is gone holds a round up briefly."""
@@ -35,7 +38,9 @@ class DevnetSettings:
     chain: ChainKind = "anvil"
     block_time: int = 1
     log_level: str = "INFO"
-    pace: dict[str, float] = field(default_factory=lambda: {"poll": 0.5, "max_delay": 5.0, "turn_seconds": 20.0, "quiet_limit": 20.0})
+    pace: dict[str, float] = field(
+        default_factory=lambda: {"poll": 0.5, "max_delay": 5.0, "turn_seconds": 20.0, "quiet_limit": 20.0}
+    )
 
     def __post_init__(self) -> None:
         if self.chain not in CHAINS:

@@ -20,7 +20,7 @@ from flare_offchain.core.types import Address
 from flare_offchain.observability.logging import configure_logging
 from flare_offchain.workers.keeper import Done
 from flare_offchain.workers.plan import Step, View, Wait
-from flare_offchain.workers.runtime import Runtime
+from flare_offchain.workers.runtime import Runtime, Service
 from flare_offchain.workers.settings import WorkerSettings
 from flare_offchain.workers.worker import Worker
 
@@ -101,11 +101,14 @@ def main() -> None:
     chosen = parser.parse_args()
     settings = WorkerSettings.read(chosen.config)
     redactor = configure_logging(settings.log_level, json_lines=True, stream=sys.stdout)
-    with Runtime(settings, redactor) as runtime:
+    service = Service(settings, redactor)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+
+    def arm(runtime: Runtime) -> None:
         runtime.daemon.actor = Victim(runtime, frozenset(chosen.points), chosen.claims)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: runtime.daemon.stop())
-        runtime.run()
+
+    service.run(arm)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from flare_offchain.core.types import Address
 from flare_offchain.federation.gather import TaskObjects
 from flare_offchain.models.architectures import architecture_of
 from flare_offchain.storage import IPFSStorageProvider
-from flare_offchain.workers.runtime import connect, open_store, worker_data
+from flare_offchain.workers.building import open_store, worker_data
+from flare_offchain.workers.runtime import connect
 from flare_offchain.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:

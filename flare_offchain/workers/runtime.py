@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from eth_utils.crypto import keccak
 from filelock import FileLock, Timeout
 
 from flare_offchain.blockchain.abi import checksum
@@ -17,25 +17,15 @@ from flare_offchain.blockchain.deployments import FlareDeployment, open_deployme
 from flare_offchain.blockchain.ethereum import EthereumConnector
 from flare_offchain.blockchain.keys import find_password, read_account, read_vrf_key
 from flare_offchain.blockchain.transactions import TransactionPolicy
-from flare_offchain.core.errors import ConfigurationError, RoundAbandoned
-from flare_offchain.core.tensors import ModelSchema
-from flare_offchain.federation.gather import TaskObjects
-from flare_offchain.federation.update import TaskIdentity
+from flare_offchain.core.clock import SystemClock
+from flare_offchain.core.errors import ConfigurationError, Retryable
 from flare_offchain.observability.health import Pulse, StatusServer
 from flare_offchain.observability.logging import Redactor
 from flare_offchain.observability.metrics import WorkerMetrics
-from flare_offchain.storage import IPFSStorageProvider, LocalStorageProvider
-from flare_offchain.storage.provider import StorageProvider
-from flare_offchain.utils.datasets import Dataset, load_dataset
-from flare_offchain.workers.committee import CommitteeRole
 from flare_offchain.workers.daemon import Actor, Daemon
-from flare_offchain.workers.journal import FolderJournal
 from flare_offchain.workers.keeper import Keeper
-from flare_offchain.workers.settings import KeySettings, StoreSettings, WorkerSettings
-from flare_offchain.workers.surroundings import History, Surroundings
-from flare_offchain.workers.trainer import TrainerRole
-from flare_offchain.workers.training import ClientTrainer, client_for
-from flare_offchain.workers.worker import Worker
+from flare_offchain.workers.settings import KeySettings, WorkerSettings
+from flare_offchain.workers.surroundings import History
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -43,9 +33,6 @@ if TYPE_CHECKING:
     from flare_offchain.consensus.keys import VrfKey
 
 logger = logging.getLogger(__name__)
-
-PATIENCE = 0.5
-"""For which part of a phase a member waits for objects that it cannot have yet."""
 
 
 class Runtime:
@@ -142,21 +129,10 @@ class Runtime:
             return keeper.watch(checksum(settings.address)) if settings.address else keeper
         if settings.role == "keeper" or vrf_key is None:
             return keeper.use(account)
-        store = open_store(settings.store)
-        surroundings = Surroundings(
-            connector=self.chain,
-            coordinator=coordinator,
-            registry=self.deployment.registry,
-            store=store,
-            account=account,
-            vrf_key=vrf_key,
-            identity=TaskIdentity(self.chain.chain_id, coordinator.address, settings.task_id),
-            history=self.history,
-            objects=TaskObjects(store),
-            journal=FolderJournal(settings.folder / "journal"),
-        )
-        trainer = build_trainer(settings, surroundings) if settings.data is not None else None
-        return Worker(surroundings, trainer, CommitteeRole(PATIENCE))
+        # A keeper does without what a worker computes with, and without its memory.
+        from flare_offchain.workers.building import build_worker
+
+        return build_worker(settings, self.chain, self.deployment, self.history, account, vrf_key)
 
 
 def connect(settings: WorkerSettings) -> EthereumConnector:
@@ -174,50 +150,51 @@ def connect(settings: WorkerSettings) -> EthereumConnector:
     )
 
 
-def open_store(store: StoreSettings) -> StorageProvider:
-    """Return the store. Raises `ConfigurationError`."""
-    if store.folder is not None:
-        return LocalStorageProvider(store.folder)
-    return IPFSStorageProvider(store.ipfs, timeout=store.timeout)
-
-
 def first_block(deployment: FlareDeployment) -> int:
     """Return the block in which the coordinator was deployed: no event of it is earlier."""
     return next(r.block for r in deployment.records if r.contract == RoundCoordinator.NAME)
 
 
-def worker_data(settings: WorkerSettings) -> Dataset:
-    """Return the worker's own data. Raises `DataError`, `ConfigurationError`."""
-    if settings.data is None:
-        raise ConfigurationError("this worker does not train: it needs no data")
-    return load_dataset(settings.data.name, settings.data.path)
+class Service:
+    """A worker's whole life: started, tried again while endpoints do not answer, and stopped when told.
 
-
-def build_trainer(settings: WorkerSettings, s: Surroundings) -> TrainerRole:
-    """Return what trains with the task's spec on the worker's data.
-
-    Raises:
-        FlareError: the task's objects or the data cannot be had, or do not fit each other.
+    Args:
+        settings: the worker's.
+        redactor: learns the keys, so that no log shows them.
     """
-    from flare_offchain.models.builder import build_adapter
 
-    task = s.history.refresh()
-    spec, genesis = s.objects.spec(task.spec), s.objects.model(task.genesis)
-    data = worker_data(settings)
-    classes = int(data.labels.max(initial=0)) + 1
-    expected = spec.model.parameters.get("classes")
-    if isinstance(expected, int) and classes > expected:
-        raise ConfigurationError(f"the data has labels up to {classes - 1}, the task's model knows {expected} classes")
-    adapter = build_adapter(spec.model.name, spec.model.parameters, device=settings.device)
-    schema = ModelSchema.of(genesis)
-    if schema != adapter.schema:
-        raise RoundAbandoned("the task's genesis model is not of the architecture that its spec names")
-    seed = settings.training_seed
-    return TrainerRole(
-        ClientTrainer(client_for(spec, data, adapter, own_seed(s.address) if seed is None else seed), schema)
-    )
+    def __init__(self, settings: WorkerSettings, redactor: Redactor | None = None) -> None:
+        self.settings, self._redactor = settings, redactor
+        self._clock = SystemClock()
+        self._stopping = False
+        self._runtime: Runtime | None = None
 
+    def stop(self) -> None:
+        """Finish the step under way and let `run` return. Safe in a signal handler."""
+        self._stopping = True
+        self._clock.wake()
+        if self._runtime is not None:
+            self._runtime.daemon.stop()
 
-def own_seed(address: str) -> int:
-    """Return the training seed of a worker that sets none: from its address, below 2**40."""
-    return int.from_bytes(keccak(bytes.fromhex(address[2:]))[:5], "big")
+    def run(self, ready: Callable[[Runtime], None] = lambda runtime: None) -> None:
+        """Run until `stop`; `ready` may change the runtime before its daemon runs.
+
+        Raises:
+            Fatal, RoundAbandoned: nothing will help but a person.
+        """
+        pace, failures = self.settings.pace, 0
+        while not self._stopping:
+            try:
+                runtime = Runtime(self.settings, self._redactor)
+            except Retryable as error:
+                failures += 1
+                delay = min(pace.max_delay, pace.first_delay * 2.0 ** min(failures - 1, 16))
+                logger.warning("cannot start yet: %s", error, extra={"delay": delay})
+                self._clock.sleep(delay)
+                continue
+            with runtime:
+                self._runtime = runtime
+                ready(runtime)
+                if not self._stopping:
+                    runtime.run()
+            return

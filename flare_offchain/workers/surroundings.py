@@ -1,4 +1,4 @@
-"""What a worker works with, and the history that it reads."""
+"""What a worker works with, and the history that it reads. A keeper needs the history only, and nothing heavy."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 
 from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator, RoundView, TaskView
 from flare_offchain.blockchain.outcomes import BlockStamp
-from flare_offchain.consensus.keys import VrfKey
 from flare_offchain.core.errors import ChainUnavailable, InconsistentHistory, RoundAbandoned
 from flare_offchain.core.history import HistoryFold
 from flare_offchain.core.records import RoundHistory, TaskHistory
 from flare_offchain.core.types import Address
-from flare_offchain.federation.gather import TaskObjects
-from flare_offchain.federation.update import TaskIdentity
-from flare_offchain.storage.provider import StorageProvider
 from flare_offchain.workers.journal import Journal
 from flare_offchain.workers.plan import View
 
@@ -24,6 +20,10 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
     from flare_offchain.blockchain.connector import BlockchainConnector
+    from flare_offchain.consensus.keys import VrfKey
+    from flare_offchain.federation.gather import TaskObjects
+    from flare_offchain.federation.update import TaskIdentity
+    from flare_offchain.storage.provider import StorageProvider
 
 
 class History:
