@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from flare_offchain.compression.tables import (
     SYMBOLS,
     WIDE_TABLES,
     ZERO_CODE,
+    Code,
     code,
     frequencies,
 )
@@ -65,31 +67,45 @@ def _split(block: Int64Array, shift: int) -> tuple[Int64Array, NDArray[np.uint32
     return high, (block + half - (high << shift)).astype(np.uint32)
 
 
+class Choice(NamedTuple):
+    """A code and what a block costs under it, in 1/64 bit (its own byte is not counted)."""
+
+    code: int
+    cost: int
+
+
 def choose_code(block: Int64Array) -> int:
     """Return the cheapest code of a block; the smallest index wins a tie."""
+    return choose(block).code
+
+
+def choose(block: Int64Array) -> Choice:
+    """Return the cheapest code of a block and its cost; the smallest index wins a tie."""
     if not block.any():
-        return ZERO_CODE
+        return Choice(ZERO_CODE, 0)
     magnitudes = np.abs(block)
     # The mean sees few large values among zeros, the median is not misled by outliers.
     sizes = int(magnitudes.sum()) // block.size, int(np.partition(magnitudes, block.size // 2)[block.size // 2])
     likely = [max(0, size.bit_length() - 2) for size in sizes]
-    best: tuple[int, int] | None = None
+    best: Choice | None = None
     for shift in sorted({min(MAX_SHIFT, max(0, shift + step)) for shift in likely for step in (-1, 0, 1)}):
-        high, _ = _split(block, shift)
-        symbols = np.where(np.abs(high) <= LIMIT, high + LIMIT, ESCAPE)
+        high = (block + ((1 << shift) >> 1)) >> shift
+        # Whatever lies beyond the table lands on the slots below 0 and above 62, both of which mean ESCAPE.
+        counts = np.bincount(np.clip(high, -LIMIT - 1, LIMIT + 1) + (LIMIT + 1), minlength=SYMBOLS + 1)
+        counts[-1] += counts[0]
         codes, costs = _costs(shift)
-        totals = costs @ np.bincount(symbols, minlength=SYMBOLS) + _COST_UNIT * shift * block.size
+        totals = costs @ counts[1:] + _COST_UNIT * shift * block.size
         row = int(totals.argmin())
-        if best is None or int(totals[row]) < best[0]:
-            best = int(totals[row]), int(codes[row])
+        if best is None or int(totals[row]) < best.cost:
+            best = Choice(int(codes[row]), int(totals[row]))
     assert best is not None
-    return best[1]
+    return best
 
 
 def encode_blocks(blocks: Sequence[Int64Array]) -> tuple[list[int], bytes]:
     """Return the code of every block and the payload of all."""
     codes = [choose_code(block) for block in blocks]
-    bits, symbols, tables, escapes = [], [], [], bytearray()
+    bits, symbols, escapes = [], [], bytearray()
     for block, index in zip(blocks, codes, strict=True):
         if index == ZERO_CODE:
             continue
@@ -102,11 +118,12 @@ def encode_blocks(blocks: Sequence[Int64Array]) -> tuple[list[int], bytes]:
             escapes += _varint(2 * value if value >= 0 else -2 * value - 1)
         bits.append(_to_bits(low, shift))
         symbols.append(symbol.astype(np.uint8))
-        tables.append(np.full(block.size, table, np.uint8))
     if not symbols:
         return codes, b""
     packed = np.packbits(np.concatenate(bits)).tobytes()
-    return codes, packed + rans.encode(np.concatenate(symbols), np.concatenate(tables)) + bytes(escapes)
+    pairs = [code(index) if index != ZERO_CODE else None for index in codes]
+    tables = _tables(pairs, [block.size for block in blocks])
+    return codes, packed + rans.encode(np.concatenate(symbols), tables) + bytes(escapes)
 
 
 def decode_blocks(codes: Sequence[int], sizes: Sequence[int], data: bytes) -> list[Int64Array]:
@@ -123,13 +140,16 @@ def decode_blocks(codes: Sequence[int], sizes: Sequence[int], data: bytes) -> li
     if len(data) < start:
         raise MalformedObject("the low bits are cut short")
     bits = np.unpackbits(np.frombuffer(data, np.uint8, start))
-    tables = [np.full(size, pair.table, np.uint8) for pair, size in zip(pairs, sizes, strict=True) if pair]
-    symbols, used = rans.decode(data[start:], np.concatenate(tables) if tables else np.zeros(0, np.uint8))
+    if bits[bit_count:].any():
+        raise MalformedObject("the bits after the low bits are not zero")
+    tables = _tables(pairs, sizes)
+    symbols, used = rans.decode(data[start:], tables)
     high = symbols.astype(np.int64) - LIMIT
     escaped = np.flatnonzero(symbols == ESCAPE)
     high[escaped] = _read_varints(data[start + used :], escaped.size)
+    _check_escapes(high[escaped], tables[escaped])
     result, bit, position = [], 0, 0
-    for pair, size in zip(pairs, sizes, strict=True):
+    for index, pair, size in zip(codes, pairs, sizes, strict=True):
         if pair is None:
             result.append(np.zeros(size, np.int64))
             continue
@@ -137,10 +157,25 @@ def decode_blocks(codes: Sequence[int], sizes: Sequence[int], data: bytes) -> li
         block = (high[position : position + size] << pair.shift) + low - ((1 << pair.shift) >> 1)
         if size and max(int(block.max()), -int(block.min())) > MAX_INTEGER:
             raise MalformedObject(f"an integer of a block exceeds {MAX_INTEGER}")
+        # The stream below is one to one with its symbols, so code and escapes are all that could differ.
+        if choose_code(block) != index:
+            raise MalformedObject("the update is not in canonical form: a block's code is not its cheapest")
         result.append(block)
         bit += size * pair.shift
         position += size
     return result
+
+
+def _tables(pairs: Sequence[Code | None], sizes: Sequence[int]) -> UInt8Array:
+    """Return the table of every symbol."""
+    used = [(pair.table, size) for pair, size in zip(pairs, sizes, strict=True) if pair]
+    return np.repeat(np.array([table for table, _ in used], np.uint8), [size for _, size in used])
+
+
+def _check_escapes(values: Int64Array, tables: UInt8Array) -> None:
+    for value, table in zip(values.tolist(), tables.tolist(), strict=True):
+        if abs(value) <= LIMIT and frequencies(table)[value + LIMIT]:
+            raise MalformedObject("the update is not in canonical form: a value is escaped that its table holds")
 
 
 def _to_bits(low: NDArray[np.uint32], shift: int) -> UInt8Array:

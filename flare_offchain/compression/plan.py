@@ -12,6 +12,7 @@ A scale is one byte: 4 * octave + quarter stands for (4 + quarter) / 4 * 2**(oct
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,9 @@ from flare_offchain.compression.tables import ZERO_CODE
 from flare_offchain.core.errors import MalformedObject
 from flare_offchain.core.tensors import ModelSchema
 
-MAX_RANK = 64
+MAX_RANK = 63
+WHOLE, ROWS, COLUMNS = 1, 2, 3
+"""How a dense weight is cut into blocks: one block, one for each row of its matrix, or one for each column."""
 SCALES = 4 * (MAX_EXPONENT - MIN_EXPONENT + 1)
 _EXACT_FLOAT = 2**53
 _QUARTERS = ((1, 0), (5, -2), (3, -1), (7, -2))
@@ -54,10 +57,16 @@ def nearest_scale(value: float, *, at_least: bool = False) -> int:
 
     Values outside the window give its ends.
     """
-    candidates = np.array([scale_value(scale) for scale in range(FIRST_SCALE, SCALES)])
+    candidates, logarithms = _candidates()
     if at_least:
         return min(FIRST_SCALE + int(np.searchsorted(candidates, value)), SCALES - 1)
-    return FIRST_SCALE + int(np.abs(np.log2(candidates) - np.log2(value)).argmin())
+    return FIRST_SCALE + int(np.abs(logarithms - np.log2(value)).argmin())
+
+
+@cache
+def _candidates() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    values = np.array([scale_value(scale) for scale in range(FIRST_SCALE, SCALES)])
+    return values, np.log2(values)
 
 
 FIRST_SCALE = 8
@@ -83,10 +92,21 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class GroupPlan:
-    """The terms of a group's matrix and the dense integers of its tensors (none, or one entry a tensor)."""
+    """The terms of a group's matrix and the dense integers of its tensors (none, or one entry a tensor).
+
+    cut: WHOLE, ROWS or COLUMNS, how the weight's integers become blocks.
+    rows: of the weight's matrix, where it is cut.
+    """
 
     terms: tuple[Term, ...] = ()
     dense: tuple[Dense, ...] = ()
+    cut: int = WHOLE
+    rows: int = 1
+
+    @property
+    def kind(self) -> int:
+        """0 without a dense part, else the cut."""
+        return self.cut if self.dense else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +117,12 @@ class UpdatePlan:
 
     def to_bytes(self) -> bytes:
         """Return descriptors, then the payload of all blocks (docs/formats.md)."""
-        blocks: list[Int64Array] = []
-        for group in self.groups:
-            for term in group.terms:
-                blocks += [term.left, term.right]
-            blocks += [dense.integers for dense in group.dense]
-        codes, payload = encode_blocks(blocks)
-        head, position = bytearray(), 0
-        for group in self.groups:
-            head.append(2 * len(group.terms) + bool(group.dense))
-            for term in group.terms:
-                head += bytes([term.scale, codes[position], codes[position + 1]])
-                position += 2
-            for dense in group.dense:
-                head.append(codes[position])
-                if codes[position] != ZERO_CODE:
-                    head.append(dense.scale)
-                position += 1
+        blocks = [_group_blocks(group) for group in self.groups]
+        codes, payload = encode_blocks([block for group in blocks for block in group])
+        head, start = bytearray(), 0
+        for group, own in zip(self.groups, blocks, strict=True):
+            head += _descriptor(group, codes[start : start + len(own)])
+            start += len(own)
         return bytes(head) + payload
 
     @classmethod
@@ -128,10 +137,7 @@ class UpdatePlan:
         codes = [code for outline in outlines for code in outline.codes]
         sizes = [size for outline in outlines for size in outline.sizes]
         blocks = iter(decode_blocks(codes, sizes, reader.rest()))
-        plan = cls(tuple(outline.fill([next(blocks) for _ in outline.sizes]) for outline in outlines))
-        if plan.to_bytes() != data:
-            raise MalformedObject("the update is not in canonical form")
-        return plan
+        return cls(tuple(outline.fill([next(blocks) for _ in outline.sizes]) for outline in outlines))
 
     def to_update(self, schema: ModelSchema) -> DecodedUpdate:
         """Return the exact tensors of the plan."""
@@ -161,23 +167,58 @@ class _Reader:
         return self._data[self._position :]
 
 
+def _group_blocks(plan: GroupPlan) -> list[Int64Array]:
+    """Return the blocks of a group: factors term by term, then the weight's lines, then the bias."""
+    blocks = [factor for term in plan.terms for factor in (term.left, term.right)]
+    for index, dense in enumerate(plan.dense):
+        if index == 0 and plan.cut != WHOLE:
+            matrix = dense.integers.reshape(plan.rows, -1)
+            blocks += list(matrix if plan.cut == ROWS else np.ascontiguousarray(matrix.T))
+        else:
+            blocks.append(dense.integers)
+    return blocks
+
+
+def _descriptor(plan: GroupPlan, codes: list[int]) -> bytes:
+    """Return the descriptor of a group whose blocks have these codes."""
+    head, position = bytearray([4 * len(plan.terms) + plan.kind]), 2 * len(plan.terms)
+    for index, term in enumerate(plan.terms):
+        head += bytes([term.scale, codes[2 * index], codes[2 * index + 1]])
+    for index, dense in enumerate(plan.dense):
+        count = 1 if index else len(codes) - position - (len(plan.dense) - 1)
+        own = codes[position : position + count]
+        head += bytes(own)
+        if any(code != ZERO_CODE for code in own):
+            head.append(dense.scale)
+        position += count
+    return bytes(head)
+
+
 @dataclass(frozen=True, slots=True)
 class _Outline:
-    """Descriptors of a group: scales and codes of its blocks, the terms' first."""
+    """Descriptors of a group: scales, cut, and codes and sizes of its blocks, the terms' first."""
 
     rank: int
+    cut: int
+    rows: int
     scales: tuple[int, ...]
     codes: tuple[int, ...]
     sizes: tuple[int, ...]
+    lines: int
 
     def fill(self, blocks: list[Int64Array]) -> GroupPlan:
         factors, rest = blocks[: 2 * self.rank], blocks[2 * self.rank :]
         terms = tuple(Term(self.scales[k], factors[2 * k], factors[2 * k + 1]) for k in range(self.rank))
-        return GroupPlan(terms, tuple(map(Dense, self.scales[self.rank :], rest)))
+        if not rest:
+            return GroupPlan(terms)
+        weight = np.stack(rest[: self.lines]) if self.cut != WHOLE else rest[0]
+        flat = weight.T.reshape(-1) if self.cut == COLUMNS else weight.reshape(-1)
+        dense = tuple(map(Dense, self.scales[self.rank :], [flat, *rest[self.lines :]]))
+        return GroupPlan(terms, dense, self.cut, 1 if self.cut == WHOLE else self.rows)
 
 
 def _read_outline(reader: _Reader, group: Group) -> _Outline:
-    rank, dense = divmod(reader.byte(), 2)
+    rank, kind = divmod(reader.byte(), 4)
     if rank > min(MAX_RANK, group.rows, group.columns):
         raise MalformedObject(f"rank {rank} is more than {group.weight.name!r} can have")
     scales, codes, sizes = [], [], []
@@ -187,13 +228,22 @@ def _read_outline(reader: _Reader, group: Group) -> _Outline:
         sizes += [group.rows, group.columns]
     if ZERO_CODE in codes:
         raise MalformedObject("a rank-one term is zero")
-    for tensor in group.tensors if dense else ():
-        codes.append(reader.byte())
-        scales.append(0 if codes[-1] == ZERO_CODE else reader.scale())
-        sizes.append(tensor.size)
-    if dense and all(code == ZERO_CODE for code in codes[2 * rank :]):
+    width = group.weight.size // group.rows if group.rows else 0
+    lines = {ROWS: group.rows, COLUMNS: width}.get(kind, 1)
+    if kind and lines == 0:
+        raise MalformedObject(f"{group.weight.name!r} has no lines")
+    for index, tensor in enumerate(group.tensors if kind else ()):
+        count = 1 if index else lines
+        own = [reader.byte() for _ in range(count)]
+        zero = all(code == ZERO_CODE for code in own)
+        scales.append(0 if zero else reader.scale())
+        codes += own
+        sizes += [tensor.size // count] * count
+        if index == 0 and zero and kind != WHOLE:
+            raise MalformedObject("a weight without integers is one block")
+    if kind and all(code == ZERO_CODE for code in codes[2 * rank :]):
         raise MalformedObject("a dense part is zero")
-    return _Outline(rank, tuple(scales), tuple(codes), tuple(sizes))
+    return _Outline(rank, kind or WHOLE, group.rows, tuple(scales), tuple(codes), tuple(sizes), lines)
 
 
 def _group_tensors(group: Group, plan: GroupPlan) -> dict[str, ExactTensor]:

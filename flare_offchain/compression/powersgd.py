@@ -39,7 +39,7 @@ class PowerSGDCompressor(FeedbackCodec):
     """Low-rank codec of updates.
 
     Args:
-        rank: directions kept of each matrix, 1 to 64.
+        rank: directions kept of each matrix, 1 to 63.
         power_iterations: full power iterations a round, at least 1; more come closer to the best rank-r error.
         min_compression_rate: a matrix [m, n] is compressed only if m*n >= rate * rank * (m + n); others travel dense.
         bits: bits of a factor's integers, 2 to 8, before entropy coding.

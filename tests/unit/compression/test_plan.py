@@ -4,7 +4,9 @@ import pytest
 from flare_offchain.compression.exact import MAX_EXPONENT, MIN_EXPONENT
 from flare_offchain.compression.layout import groups_of
 from flare_offchain.compression.plan import (
+    COLUMNS,
     FIRST_SCALE,
+    ROWS,
     SCALES,
     Dense,
     GroupPlan,
@@ -144,3 +146,29 @@ class TestUpdatePlan:
         data[1] += 1
         with pytest.raises(MalformedObject):
             UpdatePlan.from_bytes(bytes(data), SCHEMA)
+
+
+class TestCuts:
+    MATRIX = np.array([[1, 0, 900, 0], [2, 0, -800, 0], [-1, 0, 700, 3]], np.int64)
+
+    def cut(self, cut, matrix=None, bias=(1, 2, 3)):
+        weight = Dense(100, (self.MATRIX if matrix is None else matrix).reshape(-1))
+        return UpdatePlan((GroupPlan((), (weight, Dense(90, ints(*bias))), cut, 3),))
+
+    @pytest.mark.parametrize("cut", [ROWS, COLUMNS])
+    def test_lines_give_the_same_update_as_one_block(self, cut):
+        value = self.cut(cut)
+        back = UpdatePlan.from_bytes(value.to_bytes(), SCHEMA)
+        assert repr(back) == repr(value)
+        whole = plan(dense=value.groups[0].dense).to_update(SCHEMA)
+        assert np.array_equal(back.to_update(SCHEMA).to_vector(), whole.to_vector())
+
+    def test_a_weight_without_integers_has_no_lines(self):
+        with pytest.raises(MalformedObject, match="one block"):
+            UpdatePlan.from_bytes(self.cut(ROWS, 0 * self.MATRIX).to_bytes(), SCHEMA)
+
+    @pytest.mark.parametrize("cut", [ROWS, COLUMNS])
+    def test_lines_of_an_empty_matrix_are_refused(self, cut):
+        schema = ModelSchema.of({"w": np.zeros((0, 0), np.float32)})
+        with pytest.raises(MalformedObject, match="no lines"):
+            UpdatePlan.from_bytes(bytes([cut, 0]), schema)
