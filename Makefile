@@ -70,6 +70,7 @@ network-test: setup setup-network ## 8 worker processes for 5 rounds on anvil an
 			--ipfs "$$($(BIN)/flare devnet where --folder devnet/$$chain ipfs)" --deployments devnet/$$chain/deployments; \
 		code=$$?; $(BIN)/flare devnet down --folder devnet/$$chain; [ $$code = 0 ] || exit $$code; \
 	done
+	FLARE_REQUIRE_NETWORK=1 $(BIN)/python -m pytest -m slow tests/integration/network
 
 bench: setup ## Run every benchmark in its quick form
 	@for bench in scripts/bench/*.py; do case $$bench in */_*) ;; *) $(BIN)/python $$bench --quick || exit 1;; esac; done

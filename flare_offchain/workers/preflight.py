@@ -207,9 +207,9 @@ def _data(found: _Found) -> str:
 
 def _disk(found: _Found) -> str:
     folder = found.settings.folder
-    folder.mkdir(parents=True, exist_ok=True)
     probe = folder / ".check"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"x")
         probe.unlink()
         free = shutil.disk_usage(folder).free

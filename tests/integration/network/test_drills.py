@@ -18,6 +18,7 @@ def test_points__are_those_of_the_planner():
     assert len(points()) == 4 * len(Step)
 
 
+@pytest.mark.slow
 def test_kill__at_every_step__loses_nothing(tmp_path):
     require("anvil")
     told = []

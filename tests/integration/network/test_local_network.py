@@ -3,17 +3,26 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from flare_offchain.blockchain.keys import derive_account, derive_vrf_key
 from flare_offchain.devnet.monitor import Monitor
 from flare_offchain.devnet.network import Devnet, stop_kept
 from flare_offchain.devnet.processes import started_at
 from flare_offchain.devnet.settings import DevnetSettings
+from flare_offchain.devnet.view import render
 from flare_offchain.simulation.run import SimulationRun
 from flare_offchain.simulation.scenario import Scenario
 from flare_offchain.workers.plan import Step
+from flare_offchain.workers.preflight import preflight
+from flare_offchain.workers.runtime import Runtime
+from flare_offchain.workers.settings import WorkerSettings
+from flare_offchain.workers.worker import Worker
 from tests.integration.network.conftest import require
 
 pytestmark = pytest.mark.integration
@@ -133,6 +142,54 @@ port = 0
     assert lines[0]["message"] == "started (dry: nothing is sent)" and lines[0]["chain"] == network.connector.chain_id
     assert lines[-1]["message"] == "stopped" and health["well"]
     assert any(line.get("reason") == "all rounds of the task are done" for line in lines)
+
+
+def checked(settings, **changes):
+    return {result.name: result for result in preflight(replace(settings, **changes))}
+
+
+def test_preflight__whatever_is_wrong__is_found_and_hides_nothing_else(finished, tmp_path):
+    network, _ = finished
+    settings = WorkerSettings.read(network.workers[0].config)
+    sound = checked(settings)
+    assert {result.verdict for result in sound.values()} <= {"passed", "warning"}
+    assert "chain.chain_id" in sound["chain"].detail
+    wrong = checked(settings, chain=replace(settings.chain, chain_id=5))
+    assert wrong["chain"].verdict == "failed" and wrong["contracts"].verdict == "skipped"
+    assert wrong["keys"].verdict == wrong["disk"].verdict == "passed"
+    password = tmp_path / "password"
+    password.write_text("another password")
+    wrong = checked(settings, keys=replace(settings.keys, password_file=password))
+    assert wrong["keys"].verdict == "failed" and wrong["balance"].verdict == "skipped"
+    wrong = checked(settings, store=replace(settings.store, ipfs=("http://127.0.0.1:9",)))
+    assert wrong["store"].verdict == wrong["objects"].verdict == "failed" and wrong["task"].verdict == "passed"
+    wrong = checked(settings, data=replace(settings.data, path=tmp_path / "none.npz"), folder=Path("/proc/none"))
+    assert wrong["data"].verdict == wrong["disk"].verdict == "failed"
+    other = network.workers[1].config.parent
+    wrong = checked(settings, keys=replace(settings.keys, vrf=other / "vrf.json"))
+    assert "another VRF key" in wrong["registration"].detail
+    keeper = checked(settings, role="keeper", data=None)
+    assert {keeper[name].verdict for name in ("registration", "store", "objects", "data")} == {"skipped"}
+
+
+def test_runtime__of_a_worker__looks_and_has_nothing_to_do(finished, tmp_path):
+    network, _ = finished
+    settings = replace(WorkerSettings.read(network.workers[0].config), folder=tmp_path / "state", dry=True)
+    settings = replace(settings, status=replace(settings.status, port=0))
+    with Runtime(settings) as runtime:
+        assert isinstance(runtime.actor, Worker) and runtime.actor.address == network.workers[0].address
+        assert runtime.daemon.cycle() == settings.pace.poll
+        assert runtime.actor.next_step()[1].reason == "all rounds of the task are done"
+        assert b"flare_round 2.0" in _get(runtime.server.url + "/metrics")
+
+
+def test_view__of_a_network__names_rounds_and_workers(finished):
+    network, monitor = finished
+    console = Console(width=160, record=True, file=StringIO())
+    console.print(render(monitor))
+    text = console.export_text()
+    assert "round 2/2" in text and "FINALIZED" in text and network.chain_daemon.url in text
+    assert all(files.address[:8] in text for files in network.workers)
 
 
 def test_secrets__of_the_network__are_in_no_log_metric_journal_or_process_list(finished):
