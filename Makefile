@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 UV := 0.13.9
 export FORGE := node_modules/.bin/forge
 
+# The checks that a change must never lose; `make mutations` tries all of them.
+DECISIVE := "proof of a seat" "one vote" "phase of an intake" "phase of a ballot" "proposer" "commitment" \
+	"deadline of an action" "deadline of a push"
+
 .PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts network-test bench lock clean
 
 help: ## Show this list
@@ -57,7 +61,10 @@ contracts: setup ## Compile, test and measure the contracts
 	$(BIN)/python scripts/compile.py --check
 	$(FORGE) test
 	$(BIN)/python scripts/check_snapshots.py
-	$(BIN)/python scripts/mutate_checks.py
+	$(BIN)/python scripts/mutate_checks.py --only $(DECISIVE)
+
+mutations: setup ## Remove every check of the contracts, one at a time (half an hour)
+	$(BIN)/python scripts/mutate_checks.py --full
 
 unit: setup ## Python tests with coverage
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
