@@ -34,6 +34,8 @@ MAX_SCHEMA_BYTES = 2**21
 
 _ARRAY_OF_CONTEXT = b"\x81\x58\x20"
 _PLAIN_CONTEXT = bytes(CONTEXT_BYTES)
+_MAX_EXPONENT = 160
+"""Beyond every exponent of a float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +136,35 @@ class UpdateCodec(Compressor[Weights]):
             raise MalformedObject(f"{type(self).__name__} keeps no state")
 
     def compress(self, data: Weights) -> bytes:
-        """Return a self-describing form of `data`: the schema, then the update. Neither reads nor changes state."""
+        """Return a self-describing form of `data`: schema and exponent, then the update of `data` / 2**exponent.
+
+        The exponent brings the largest element to 0.5 to 1, so any finite float32 values pass. Neither reads nor
+        changes state.
+        """
         schema = ModelSchema.of(data)
-        check_delta(data, schema)
+        largest = max((float(np.abs(array).max()) for array in data.values() if array.size), default=0.0)
+        exponent = int(np.frexp(largest)[1]) if np.isfinite(largest) else 0
+        scaled = {name: np.asarray(np.ldexp(array, -exponent), array.dtype) for name, array in data.items()}
+        check_delta(scaled, schema)
         head = _encode_schema(schema)
-        return len(head).to_bytes(4, "little") + head + frame(_PLAIN_CONTEXT, self.plan(data, schema).to_bytes())
+        front = len(head).to_bytes(4, "little") + head + exponent.to_bytes(2, "little", signed=True)
+        return front + frame(_PLAIN_CONTEXT, self.plan(scaled, schema).to_bytes())
 
     def decompress(self, data: bytes) -> dict[str, Float32Array]:
         """Return the float32 tensors of what `compress` wrote."""
         length = int.from_bytes(data[:4], "little")
-        if len(data) < 4 + length:
+        if len(data) < 4 + length + 2:
             raise MalformedObject("the schema is cut short")
         schema = _decode_schema(data[4 : 4 + length])
-        update = decode_update(data[4 + length :], schema, _PLAIN_CONTEXT)
-        return {name: tensor.to_float().astype(np.float32) for name, tensor in update.tensors.items()}
+        exponent = int.from_bytes(data[4 + length : 6 + length], "little", signed=True)
+        if abs(exponent) > _MAX_EXPONENT:
+            raise MalformedObject(f"an exponent is within {_MAX_EXPONENT}, not {exponent}")
+        update = decode_update(data[6 + length :], schema, _PLAIN_CONTEXT)
+        limit = float(np.finfo(np.float32).max)
+        return {
+            name: np.asarray(np.clip(np.ldexp(tensor.to_float(), exponent), -limit, limit), np.float32)
+            for name, tensor in update.tensors.items()
+        }
 
 
 def _encode_schema(schema: ModelSchema) -> bytes:

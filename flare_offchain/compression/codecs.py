@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 
+from flare_offchain.compression.adaptive import AdaptiveCodec
+from flare_offchain.compression.bounded import ErrorBoundedCodec
 from flare_offchain.compression.codec import UpdateCodec
 from flare_offchain.compression.dense import DenseCodec
 from flare_offchain.compression.powersgd import PowerSGDCompressor
+from flare_offchain.compression.ternary import TernaryCompressor
 from flare_offchain.compression.topk import TopKCompressor
 from flare_offchain.core.errors import ConfigurationError
 
 CODECS: dict[str, Callable[..., UpdateCodec]] = {
+    "adaptive": AdaptiveCodec,
+    "bounded": ErrorBoundedCodec,
     "none": DenseCodec,
     "powersgd": PowerSGDCompressor,
+    "ternary": TernaryCompressor,
     "topk": TopKCompressor,
 }
 

@@ -13,10 +13,13 @@ all-reduce:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from flare_offchain.compression.codec import relative_error
+from flare_offchain.compression.allocation import allocate
+from flare_offchain.compression.codec import FRAME_BYTES, relative_error
 from flare_offchain.compression.exact import MAX_MAGNITUDE
 from flare_offchain.compression.layout import Group, groups_of
 from flare_offchain.compression.lowrank import Float64Array, least_squares, subspace
@@ -35,15 +38,27 @@ from flare_offchain.core.errors import ConfigurationError, MalformedObject
 from flare_offchain.core.tensors import Float32Array, ModelSchema, Weights
 
 
+@dataclass(frozen=True, slots=True)
+class _Directions:
+    """A matrix times 2**-exponent and its leading directions: scaled ~ left @ right.T, left orthonormal."""
+
+    scaled: Float32Array
+    exponent: int
+    left: Float64Array
+    right: Float64Array
+
+
 class PowerSGDCompressor(FeedbackCodec):
     """Low-rank codec of updates.
 
     Args:
-        rank: directions kept of each matrix, 1 to 63.
+        rank: directions kept of each matrix, 1 to 63; with `ratio`, at most so many.
         power_iterations: full power iterations a round, at least 1; more come closer to the best rank-r error.
         min_compression_rate: a matrix [m, n] is compressed only if m*n >= rate * rank * (m + n); others travel dense.
         bits: bits of a factor's integers, 2 to 8, before entropy coding.
         dense_bits: bits of the integers of dense matrices.
+        ratio: 0, or how many times smaller than float32 an update should be: then directions and their bits (up to
+            `bits`) are spent where they save most error, over all matrices together (`allocation.py`).
         error_feedback: add what was lost to the next update.
         warm_start: begin the iteration at the last update's Q.
         returned: share of a refused update that returns into the residual (`feedback.py`).
@@ -58,6 +73,7 @@ class PowerSGDCompressor(FeedbackCodec):
         *,
         bits: int = 4,
         dense_bits: int = 4,
+        ratio: float = 0.0,
         error_feedback: bool = True,
         warm_start: bool = True,
         returned: float = 1.0,
@@ -74,11 +90,14 @@ class PowerSGDCompressor(FeedbackCodec):
             raise ConfigurationError(
                 f"factors and dense tensors have {MIN_BITS} to {MAX_BITS} bits, not {bits}, {dense_bits}"
             )
+        if not (ratio == 0.0 or 1.0 <= ratio < float("inf")):
+            raise ConfigurationError(f"a ratio is 0 (none) or at least 1, not {ratio}")
         self.rank = rank
         self.power_iterations = power_iterations
         self.min_compression_rate = min_compression_rate
         self.bits = bits
         self.dense_bits = dense_bits
+        self.ratio = ratio
         self.warm_start = warm_start
         self.seed = seed
 
@@ -88,21 +107,45 @@ class PowerSGDCompressor(FeedbackCodec):
         return relative_error(original, approximation)
 
     def _plan(self, target: Weights, schema: ModelSchema, bases: Bases) -> tuple[UpdatePlan, Bases]:
-        plans, next_bases = [], {}
-        for index, group in enumerate(groups_of(schema)):
+        groups = groups_of(schema)
+        plans: dict[int, GroupPlan] = {}
+        found: dict[int, _Directions] = {}
+        for index, group in enumerate(groups):
             rank = self._rank_of(group)
             if rank == 0 or not any(target[tensor.name].any() for tensor in group.tensors):
-                plans.append(self._dense(group, target))
-                continue
-            start = bases.get(group.weight.name) if self.warm_start else None
-            if start is None or start.shape != (group.columns, rank) or not start.any():
-                generator = np.random.Generator(np.random.PCG64([self.seed, index]))
-                start = generator.standard_normal((group.columns, rank), np.float32)
-            terms, right = self._terms(group.join(dict(target)), start.astype(np.float64))
-            plans.append(GroupPlan(terms))
+                plans[index] = self._dense(group, target)
+            else:
+                start = self._start(bases.get(group.weight.name), (group.columns, rank), index)
+                found[index] = self._directions(group.join(dict(target)), start)
+        next_bases = {}
+        for (index, directions), bits in zip(found.items(), self._bits_of(found, plans, schema), strict=True):
+            plans[index] = GroupPlan(self._terms(directions, bits))
             if self.warm_start:
-                next_bases[group.weight.name] = right
-        return UpdatePlan(tuple(plans)), next_bases
+                next_bases[groups[index].weight.name] = directions.right.astype(np.float32)
+        return UpdatePlan(tuple(plans[index] for index in range(len(groups)))), next_bases
+
+    def _start(self, warm: Float32Array | None, shape: tuple[int, int], index: int) -> Float64Array:
+        if self.warm_start and warm is not None and warm.shape == shape and warm.any():
+            return warm.astype(np.float64)
+        generator = np.random.Generator(np.random.PCG64([self.seed, index]))
+        return generator.standard_normal(shape, np.float32).astype(np.float64)
+
+    def _directions(self, matrix: Float32Array, start: Float64Array) -> _Directions:
+        # The power of two brings the largest element near 1 and is taken out again exactly.
+        exponent = int(np.frexp(np.abs(matrix).max())[1])
+        scaled = np.ldexp(matrix, -exponent)
+        return _Directions(scaled, exponent, *subspace(scaled, start, self.power_iterations))
+
+    def _bits_of(
+        self, found: dict[int, _Directions], dense: dict[int, GroupPlan], schema: ModelSchema
+    ) -> list[list[int]]:
+        """Return the bits of each direction of each matrix."""
+        if not self.ratio:
+            return [[self.bits] * item.left.shape[1] for item in found.values()]
+        spent = FRAME_BYTES + len(found) + len(UpdatePlan(tuple(dense.values())).to_bytes())
+        strengths = [np.ldexp(np.linalg.norm(item.right, axis=0), item.exponent) for item in found.values()]
+        budget = 8.0 * (4 * schema.parameters / self.ratio - spent)
+        return allocate(strengths, [sum(item.scaled.shape) for item in found.values()], budget, self.bits)
 
     def _rank_of(self, group: Group) -> int:
         """Return the rank of a group's approximation; 0 where it would not pay."""
@@ -114,32 +157,31 @@ class PowerSGDCompressor(FeedbackCodec):
         parts = tuple(quantise_dense(target[tensor.name], self.dense_bits) for tensor in group.tensors)
         return GroupPlan(dense=parts if any(part.integers.any() for part in parts) else ())
 
-    def _terms(self, matrix: Float32Array, start: Float64Array) -> tuple[tuple[Term, ...], Float32Array]:
-        # The power of two brings the largest element near 1 and is taken out again exactly.
-        exponent = int(np.frexp(np.abs(matrix).max())[1])
-        scaled = np.ldexp(matrix, -exponent)
-        left, _ = subspace(scaled, start, self.power_iterations)
-        integers = np.stack([self._left(column) for column in left.T], axis=1)
-        right = np.ldexp(least_squares(scaled, integers.astype(np.float64)), exponent)
-        terms = [self._term(integers[:, k], right[:, k]) for k in range(left.shape[1])]
-        kept = _within_range([term for term in terms if term is not None])
-        basis = np.ldexp(right, -exponent) * np.linalg.norm(integers, axis=0)
-        return tuple(kept), basis.astype(np.float32)
-
-    def _left(self, column: Float64Array) -> NDArray[np.int64]:
-        return quantise(column, best_step(column, self.bits), levels(self.bits))
-
-    def _term(self, left: NDArray[np.int64], right: Float64Array) -> Term | None:
-        scale = best_scale(right, self.bits)
-        if scale is None:
-            return None
-        integers = quantise(right, scale_value(scale), levels(self.bits))
-        return Term(scale, left, integers) if left.any() and integers.any() else None
+    def _terms(self, found: _Directions, bits: list[int]) -> tuple[Term, ...]:
+        kept = [index for index, count in enumerate(bits) if count]
+        if not kept:
+            return ()
+        integers = np.stack([_left(found.left[:, k], bits[k]) for k in kept], axis=1)
+        right = np.ldexp(least_squares(found.scaled, integers.astype(np.float64)), found.exponent)
+        terms = [_term(integers[:, column], right[:, column], bits[k]) for column, k in enumerate(kept)]
+        return tuple(_within_range([term for term in terms if term is not None]))
 
     def _check_bases(self, bases: Bases, schema: ModelSchema) -> None:
         shapes = {group.weight.name: (group.columns, self._rank_of(group)) for group in groups_of(schema)}
         if any(shapes.get(name) != basis.shape for name, basis in bases.items()):
             raise MalformedObject("the codec state's warm starts are of another model or rank")
+
+
+def _left(column: Float64Array, bits: int) -> NDArray[np.int64]:
+    return quantise(column, best_step(column, bits), levels(bits))
+
+
+def _term(left: NDArray[np.int64], right: Float64Array, bits: int) -> Term | None:
+    scale = best_scale(right, bits)
+    if scale is None:
+        return None
+    integers = quantise(right, scale_value(scale), levels(bits))
+    return Term(scale, left, integers) if left.any() and integers.any() else None
 
 
 def _within_range(terms: list[Term]) -> list[Term]:

@@ -16,6 +16,10 @@ _GAUSSIAN_STEP = {2: 1.22, 3: 0.65, 4: 0.34, 5: 0.19, 6: 0.104, 7: 0.057, 8: 0.0
 _CANDIDATES = 2.0 ** (np.arange(-2, 7) / 4)
 
 
+_LEAST = 1e-200
+"""Values smaller than this are zeros: far below what the format can say, and steps of them would underflow."""
+
+
 def levels(bits: int) -> int:
     """Return the largest integer of a quantiser of `bits` bits: 2**(bits - 1) - 1."""
     return int(2 ** (bits - 1) - 1)
@@ -29,7 +33,7 @@ def quantise(values: NDArray[np.floating], step: float, limit: int) -> Int64Arra
 def best_step(values: NDArray[np.floating], bits: int) -> float:
     """Return the step with the least squared error among a few around the Gaussian optimum; 0 for all zeros."""
     scale = float(np.sqrt(np.square(values, dtype=np.float64).mean())) if values.size else 0.0
-    if scale == 0.0:
+    if scale < _LEAST:
         return 0.0
     steps = _GAUSSIAN_STEP[bits] * scale * _CANDIDATES
     errors = [_error(values, float(step), levels(bits)) for step in steps]

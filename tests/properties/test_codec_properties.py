@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flare_offchain.compression import (
+    AdaptiveCodec,
     DenseCodec,
+    ErrorBoundedCodec,
     GzipCompressor,
     NoCompression,
     PowerSGDCompressor,
+    TernaryCompressor,
     TopKCompressor,
     ZlibCompressor,
 )
@@ -56,6 +59,9 @@ CODECS = st.sampled_from(
         DenseCodec,
         lambda: PowerSGDCompressor(1, bits=2, min_compression_rate=0.0),
         lambda: PowerSGDCompressor(3, 2, bits=8, min_compression_rate=1.0),
+        lambda: PowerSGDCompressor(8, ratio=20.0, min_compression_rate=0.1),
+        lambda: AdaptiveCodec(20.0),
+        TernaryCompressor,
         lambda: TopKCompressor(0.1),
         lambda: TopKCompressor(0.5, bits=8),
     ]
@@ -87,6 +93,45 @@ def test_low_rank_never_makes_an_update_worse_than_nothing(delta):
         decoded = codec.plan(delta, schema).to_update(schema)
         back = {name: tensor.to_float() for name, tensor in decoded.tensors.items()}
         assert relative_error(delta, back) <= 1.0001
+
+
+BOUNDS = (1e-4, 1e-3, 10**-1.5, 0.3)
+BOUNDED_TENSORS = 10_000
+
+
+def bounded_tensor(generator):
+    """Return a tensor of any rank, any scale of float32 and one of several make-ups."""
+    dimensions = int(generator.integers(0, 4))
+    shape = tuple(int(side) for side in generator.integers(0 if generator.random() < 0.1 else 1, 9, dimensions))
+    scale = float(2.0 ** generator.uniform(-149, 124))
+    values = generator.standard_normal(shape)
+    match int(generator.integers(0, 6)):
+        case 0:
+            values = np.zeros(shape)
+        case 1:
+            values = values * (generator.random(shape) < 0.2)
+        case 2:
+            values = values * 10.0 ** generator.uniform(-12, 0, shape)
+        case 3 if dimensions == 2 and np.size(values):
+            values = np.outer(values[:, 0], values[0]) + 1e-3 * values
+        case 4:
+            values = np.rint(4 * values) * 2.0**-149 / scale
+        case _:
+            pass
+    return np.asarray(np.clip(values * scale, -3.4e38, 3.4e38), np.float32)
+
+
+def test_error_bound_is_never_exceeded():
+    generator = np.random.Generator(np.random.PCG64(20))
+    tensors_seen = 0
+    while tensors_seen < BOUNDED_TENSORS:
+        delta = {f"{k}.weight": bounded_tensor(generator) for k in range(int(generator.integers(1, 30)))}
+        bound = BOUNDS[int(generator.integers(0, len(BOUNDS)))]
+        parts = [{name: array} for name, array in delta.items()] if generator.random() < 0.1 else [delta]
+        for part in parts:
+            codec = ErrorBoundedCodec(bound)
+            assert relative_error(part, codec.decompress(codec.compress(part))) <= bound
+        tensors_seen += len(delta)
 
 
 SAMPLES = [

@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from flare_offchain.compression import CODECS, DenseCodec, PowerSGDCompressor, TopKCompressor, codec_from_spec
+from flare_offchain.compression import (
+    CODECS,
+    AdaptiveCodec,
+    DenseCodec,
+    ErrorBoundedCodec,
+    PowerSGDCompressor,
+    TernaryCompressor,
+    TopKCompressor,
+    codec_from_spec,
+)
 from flare_offchain.compression.codec import FRAME_BYTES, decode_update, max_update_bytes, relative_error, unframe
 from flare_offchain.core.errors import ConfigurationError, MalformedObject
 from flare_offchain.core.tensors import ModelSchema
@@ -35,6 +44,90 @@ class TestPowerSGDCompressor(UpdateCodecSuite):
 class TestPowerSGDWithoutMemory(UpdateCodecSuite):
     def make(self):
         return PowerSGDCompressor(2, 2, 1.0, bits=8, error_feedback=False, warm_start=False)
+
+
+class TestPowerSGDOfARatio(UpdateCodecSuite):
+    def make(self):
+        return PowerSGDCompressor(16, ratio=40.0, min_compression_rate=0.5)
+
+    @pytest.mark.parametrize("ratio", [40.0, 80.0])
+    def test_update_takes_about_the_bytes_that_the_ratio_leaves(self, ratio):
+        generator = np.random.Generator(np.random.PCG64(2))
+        delta = {"w": generator.standard_normal((200, 300)).astype(np.float32), "v": np.zeros(9, np.float32)}
+        codec = PowerSGDCompressor(32, ratio=ratio, min_compression_rate=0.1)
+        size = len(self.encode(delta, codec)[1].data)
+        assert 0.75 * 4 * 60_009 / ratio <= size <= 1.2 * 4 * 60_009 / ratio
+
+    def test_strong_matrices_get_the_directions(self):
+        generator = np.random.Generator(np.random.PCG64(3))
+        weak, strong = (generator.standard_normal((100, 100)).astype(np.float32) for _ in range(2))
+        codec = PowerSGDCompressor(16, ratio=80.0, min_compression_rate=0.1)
+        plan = codec.plan({"a": weak * np.float32(1e-3), "b": strong}, ModelSchema.of({"a": weak, "b": strong}))
+        assert len(plan.groups[0].terms) == 0
+        assert len(plan.groups[1].terms) >= 4
+
+
+class TestTernaryCompressor(UpdateCodecSuite):
+    def make(self):
+        return TernaryCompressor()
+
+    def test_threshold_zero_keeps_every_sign(self):
+        values = np.array([-3, -0.1, 0, 0.2, 5], np.float32)
+        tensor = self.encode({"v": values}, TernaryCompressor(0.0))[1].reconstruction.tensors["v"]
+        assert np.array_equal(np.sign(tensor.integers), np.sign(values))
+        assert len(np.unique(np.abs(tensor.integers))) == 2
+
+    def test_threshold_above_the_largest_element_still_sends_it(self):
+        tensor = self.encode({"v": np.ones(9, np.float32)}, TernaryCompressor(10.0))[1].reconstruction.tensors["v"]
+        assert tensor.to_float().tolist() == [1.0] * 9
+
+
+class TestAdaptiveCodec(UpdateCodecSuite):
+    def make(self):
+        return AdaptiveCodec(40.0)
+
+    def test_few_large_elements_travel_alone_and_low_rank_as_terms(self):
+        generator = np.random.Generator(np.random.PCG64(4))
+        spikes = np.zeros((80, 100), np.float32)
+        spikes.reshape(-1)[generator.choice(8000, 60, replace=False)] = 1
+        smooth = np.outer(generator.standard_normal(80), generator.standard_normal(100)).astype(np.float32)
+        kinds = []
+        for values in (spikes, smooth):
+            group = AdaptiveCodec(100.0).plan({"w": values}, ModelSchema.of({"w": values})).groups[0]
+            kinds.append((bool(group.terms), bool(group.dense)))
+        assert kinds == [(False, True), (True, False)]
+
+
+class TestErrorBoundedCodec(UpdateCodecSuite):
+    refuses_tiny = True
+
+    def make(self):
+        return ErrorBoundedCodec(0.01)
+
+    @pytest.mark.parametrize("bound", [1e-5, 1e-3, 10**-1.5, 0.3])
+    def test_loses_no_more_and_little_less_than_allowed(self, bound):
+        delta = model_update()
+        _, encoded = self.encode(delta, ErrorBoundedCodec(bound))
+        back = {name: tensor.to_float() for name, tensor in encoded.reconstruction.tensors.items()}
+        assert 0.7 * bound <= relative_error(delta, back) <= bound
+
+    def test_low_rank_and_silent_columns_are_used(self):
+        generator = np.random.Generator(np.random.PCG64(6))
+        low = generator.standard_normal((100, 3)) @ generator.standard_normal((3, 200))
+        low += 0.01 * generator.standard_normal((100, 200))
+        sparse = generator.standard_normal((100, 200)) * (np.arange(200) % 2)
+        sizes = [len(self.encode({"w": w.astype(np.float32)}, ErrorBoundedCodec(1e-3))[1].data) for w in (low, sparse)]
+        whole = len(self.encode({"w": generator.standard_normal((100, 200)).astype(np.float32)})[1].data)
+        assert sizes[0] < 0.7 * 4 * 20_000 / 3.2
+        assert sizes[1] < 0.62 * 4 * 20_000 / 3.2
+        assert whole > 0
+
+    def test_what_the_window_cannot_say_is_refused_by_encode_and_kept_by_compress(self):
+        delta = {"w": np.full((4, 5), 1e-40, np.float32)}
+        with pytest.raises(MalformedObject, match="cannot be kept"):
+            self.encode(delta)
+        codec = self.make()
+        assert relative_error(delta, codec.decompress(codec.compress(delta))) <= 0.01
 
 
 class TestTopKCompressor(UpdateCodecSuite):
