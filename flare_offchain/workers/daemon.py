@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flare_offchain.blockchain.connector import BlockchainConnector
-from flare_offchain.blockchain.outcomes import BlockStamp, Confirmed, Dropped, Pending, TransactionOutcome
+from flare_offchain.blockchain.outcomes import BlockStamp, Confirmed, Dropped, Pending, Reverted, TransactionOutcome
 from flare_offchain.core.clock import SystemClock
 from flare_offchain.core.errors import ConfigurationError, Fatal, Retryable, RoundAbandoned
 from flare_offchain.core.types import Address
@@ -144,7 +144,10 @@ class Daemon:
         if blocks:
             self._wait_for(Wait(f"it is others' turn to {step}", block=stamp.number + blocks))
             return self.pace.poll
-        self._take(step, view)
+        if self._take(step, view) == "lost":
+            # Somebody else, or time, has to move first: nothing changes before the next block.
+            self._wait_for(Wait(f"it was too late or too early to {step}", block=stamp.number + 1))
+            return self.pace.poll
         # What it did may make the next step due: look again without waiting for a block.
         self._seen = None
         return 0.0
@@ -177,7 +180,8 @@ class Daemon:
         """Return for how many blocks others go first with a shared step; 0 where it is one's own turn."""
         if step not in SHARED or self.pace.turn_blocks == 0:
             return 0
-        key = (step, view.round.round, view.round.phase, view.round.attempt, view.round.seed_attempt)
+        current = view.round
+        key = (step, current.round, current.phase, current.attempt, current.seed_attempt, current.deadline)
         if self._turn is None or self._turn[0] != key:
             self._turn = key, view.block, self.clock.monotonic()
         _, block, since = self._turn
@@ -186,7 +190,8 @@ class Daemon:
             return 0
         return max(0, block + turns * self.pace.turn_blocks - view.block)
 
-    def _take(self, step: Step, view: View) -> None:
+    def _take(self, step: Step, view: View) -> str:
+        """Take a step, count and log it, and return its outcome's name."""
         self.pulse.busy(step.value)
         started = self.clock.monotonic()
         done = self.actor.take(step, view)
@@ -200,9 +205,12 @@ class Daemon:
             self.metrics.gas.inc(receipt.gas_used)
             self.metrics.fees.inc(receipt.fee)
             fields |= {"transaction": receipt.transaction_hash, "block": receipt.block.number, "gas": receipt.gas_used}
+        if isinstance(done.outcome, Reverted):
+            fields["refusal"] = done.outcome.error
         if done.note:
             fields["note"] = done.note
         logger.info("step taken", extra=fields | {"seconds": round(seconds, 3)})
+        return outcome
 
     def _wait_for(self, wait: Wait) -> None:
         if wait.reason != self._wait.reason:

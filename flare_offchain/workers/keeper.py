@@ -111,7 +111,7 @@ def turn(address: Address, others: Collection[Address], view: View, step: Step) 
         step: what is due.
     """
     current = view.round
-    words = (current.round, int(current.phase), current.attempt, current.seed_attempt)
+    words = (current.round, int(current.phase), current.attempt, current.seed_attempt, int(current.widened))
     domain = b"".join(word.to_bytes(32, "big") for word in words) + step.value.encode()
 
     def place(who: Address) -> bytes:

@@ -1,6 +1,7 @@
 """The daemon's cycle: when it looks, when it acts, when it waits, and what each kind of error leads to."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -60,7 +61,7 @@ class Actor:
 
     def __init__(self, chain, *due, address=ME):
         self.chain, self.due, self.address = chain, list(due), address
-        self.looks, self.taken = 0, []
+        self.looks, self.taken, self.outcome = 0, [], None
 
     def next_step(self):
         self.looks += 1
@@ -71,7 +72,7 @@ class Actor:
 
     def take(self, step, seen):
         self.taken.append(step)
-        return Done(step, seen.round.round)
+        return Done(step, seen.round.round, self.outcome)
 
 
 class Clock(ManualClock):
@@ -172,6 +173,30 @@ def test_cycle__shared_step_on_a_chain_without_blocks__is_taken_in_time():
         made.cycle()
         made.clock.advance(1)
     assert actor.taken
+
+
+def test_cycle__step_that_was_refused__waits_for_the_next_block(caplog):
+    caplog.set_level("INFO")
+    made, actor, chain = daemon(Step.SUBMIT_UPDATE)
+    actor.outcome = Reverted(Revert("WrongPhase", (), "WrongPhase()"))
+    for _ in range(5):
+        assert made.cycle() == PACE.poll
+    assert len(actor.taken) == 1
+    assert any(getattr(record, "refusal", None) == "WrongPhase" for record in caplog.records)
+    chain.block += 1
+    made.cycle()
+    assert len(actor.taken) == 2
+
+
+def test_cycle__shared_step_with_a_new_deadline__begins_its_turns_anew():
+    everybody = (ME, OTHER, THIRD)
+    seen = view(Phase.Training)
+    last = max(everybody, key=lambda who: turn(who, everybody, seen, Step.CLOSE_TRAINING))
+    made, _, _ = daemon(Step.CLOSE_TRAINING, address=last)
+    first = made._turns_left(seen, Step.CLOSE_TRAINING)
+    later = replace(seen, block=seen.block + first, round=replace(seen.round, deadline=seen.round.deadline + 60))
+    assert first == 2 * PACE.turn_blocks == made._turns_left(later, Step.CLOSE_TRAINING)
+    assert made._turns_left(replace(later, block=later.block + first), Step.CLOSE_TRAINING) == 0
 
 
 def test_cycle__dry__takes_nothing():
