@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-FORGE = ROOT / "node_modules" / ".bin" / "forge"
+# The program itself: its npm front exits with 0 whatever happened.
+FORGE_PATTERN = "node_modules/@foundry-rs/forge-*/bin/forge"
 SNAPSHOTS = ROOT / "tests" / "snapshots"
 CONTRACTS = ("ParticipantRegistry", "RoundCoordinator", "RoundViews")
 GAS_TESTS = "^GasTest$"
@@ -34,10 +35,18 @@ class ForgeFailed(Exception):
     """forge did not do what was asked of it."""
 
 
+def find_forge() -> Path:
+    """Return the installed forge. Raises `ForgeFailed` unless there is exactly one."""
+    found = sorted(ROOT.glob(FORGE_PATTERN))
+    if len(found) != 1:
+        raise ForgeFailed(f"expected one {FORGE_PATTERN}, found {len(found)}: run `npm ci`")
+    return found[0]
+
+
 def run_forge(*arguments: str, variables: dict[str, str] | None = None) -> str:
     """Return what forge prints. Raises `ForgeFailed` where its exit status is not 0."""
     result = subprocess.run(
-        [str(FORGE), *arguments],
+        [str(find_forge()), *arguments],
         cwd=ROOT,
         env={**os.environ, "FOUNDRY_PROFILE": "default", **(variables or {})},
         capture_output=True,
