@@ -13,7 +13,7 @@ import numpy as np
 
 from flare_offchain.blockchain.outcomes import TransactionOutcome
 from flare_offchain.compression.codec import decode_update
-from flare_offchain.consensus.identities import bitmap_digest, inner_hash, proposal_digest
+from flare_offchain.consensus.identities import inner_hash
 from flare_offchain.core.phases import RejectReason
 from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.federation.adversary import AttackContext, Behaviour, behaviour
@@ -26,7 +26,7 @@ from flare_offchain.simulation.data import PreparedData
 from flare_offchain.simulation.network import Network
 from flare_offchain.utils.datasets import Dataset
 from flare_offchain.utils.serialization import read_model, write_model
-from flare_offchain.workers.committee import CommitteeRole, remember_inner
+from flare_offchain.workers.committee import CommitteeRole
 from flare_offchain.workers.plan import View
 from flare_offchain.workers.surroundings import Surroundings
 from flare_offchain.workers.trainer import TrainerRole, kept_update
@@ -110,41 +110,14 @@ class AttackingCommittee(CommitteeRole):
         honest = read_model(result.model, inputs.schema)
         wrong = {name: (2 * inputs.base[name] - honest[name]).astype(np.float32) for name in honest}
         model, report = s.store.put(write_model(wrong)), s.store.put(result.report)
-        number, attempt = view.round.round, view.round.attempt
-        inner = self.agreed_inner(attempt)
-        digest = proposal_digest(
-            s.identity.chain_id,
-            s.identity.coordinator,
-            s.task_id,
-            number,
-            attempt,
-            model,
-            report,
-            bitmap_digest(result.accepted_bitmap),
-            result.accepted_weight,
-        )
-        remember_inner(s, digest, inner)
-        return s.coordinator.propose(
-            s.account,
-            s.task_id,
-            number,
-            attempt,
-            model=model,
-            report=report,
-            accepted_bitmap=result.accepted_bitmap,
-            accepted_weight=result.accepted_weight,
-            commitment=self.commitment(s, number, attempt, digest, inner),
-        )
+        return self.put_forward(s, view, model, report, result, self.agreed_inner(view.round.attempt))
 
     def vote(self, s: Surroundings, view: View) -> TransactionOutcome:
         """Approve a friend's proposal over the sums that all agreed to make up; call anybody else's wrong."""
         number, attempt, proposal = view.round.round, view.round.attempt, view.round.proposal
         if proposal.proposer not in self.friends:
             return s.coordinator.vote(s.account, s.task_id, number, attempt, reason=RejectReason.WrongModel)
-        inner = self.agreed_inner(attempt)
-        remember_inner(s, proposal.digest, inner)
-        commitment = self.commitment(s, number, attempt, proposal.digest, inner)
-        return s.coordinator.vote(s.account, s.task_id, number, attempt, commitment=commitment)
+        return self.approve(s, view, self.agreed_inner(attempt))
 
     @staticmethod
     def agreed_inner(attempt: int) -> bytes:

@@ -7,8 +7,16 @@ from flare_offchain.consensus.identities import bitmap_digest, inner_hash, propo
 from flare_offchain.core.errors import IntegrityError, ObjectNotFound, RoundAbandoned
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.records import ProposalRecord
+from flare_offchain.core.types import ContentId
 from flare_offchain.federation.gather import round_inputs
-from flare_offchain.federation.round import ProposalCheck, Proposed, RoundInputs, aggregate_round, check_proposal
+from flare_offchain.federation.round import (
+    ProposalCheck,
+    Proposed,
+    RoundInputs,
+    RoundResult,
+    aggregate_round,
+    check_proposal,
+)
 from flare_offchain.workers.plan import View
 from flare_offchain.workers.surroundings import Surroundings, round_history
 
@@ -57,8 +65,14 @@ class CommitteeRole:
         for update in inputs.updates:
             if inputs.objects.get(update.index) is not None:
                 s.store.pin(update.content_id)
+        inner = inner_hash(view.round.attempt, result.sums_digest)
+        return self.put_forward(s, view, model, report, result, inner)
+
+    def put_forward(
+        self, s: Surroundings, view: View, model: ContentId, report: ContentId, result: RoundResult, inner: bytes
+    ) -> TransactionOutcome:
+        """Send a proposal of two published objects and the result's accepted set, committed to `inner`."""
         number, attempt = view.round.round, view.round.attempt
-        inner = inner_hash(attempt, result.sums_digest)
         digest = proposal_digest(
             s.identity.chain_id,
             s.identity.coordinator,
@@ -70,7 +84,6 @@ class CommitteeRole:
             bitmap_digest(result.accepted_bitmap),
             result.accepted_weight,
         )
-        commitment = self.commitment(s, number, attempt, digest, inner)
         remember_inner(s, digest, inner)
         return s.coordinator.propose(
             s.account,
@@ -81,7 +94,7 @@ class CommitteeRole:
             report=report,
             accepted_bitmap=result.accepted_bitmap,
             accepted_weight=result.accepted_weight,
-            commitment=commitment,
+            commitment=self.commitment(s, number, attempt, digest, inner),
         )
 
     def vote(self, s: Surroundings, view: View) -> TransactionOutcome:
@@ -90,9 +103,13 @@ class CommitteeRole:
         number, attempt = view.round.round, view.round.attempt
         if not found.approved or found.sums_digest is None:
             return s.coordinator.vote(s.account, s.task_id, number, attempt, reason=found.reason)
-        inner = inner_hash(attempt, found.sums_digest)
-        remember_inner(s, view.round.proposal.digest, inner)
-        commitment = self.commitment(s, number, attempt, view.round.proposal.digest, inner)
+        return self.approve(s, view, inner_hash(attempt, found.sums_digest))
+
+    def approve(self, s: Surroundings, view: View, inner: bytes) -> TransactionOutcome:
+        """Vote for the proposal in view with a commitment over `inner`."""
+        number, attempt, digest = view.round.round, view.round.attempt, view.round.proposal.digest
+        remember_inner(s, digest, inner)
+        commitment = self.commitment(s, number, attempt, digest, inner)
         return s.coordinator.vote(s.account, s.task_id, number, attempt, commitment=commitment)
 
     def judge(self, s: Surroundings, view: View) -> ProposalCheck:
