@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from flare_offchain.blockchain.events import ChainEvent, RawLog
@@ -38,11 +39,12 @@ class Receipt:
         return self.gas_used * self.gas_price
 
 
-class TransactionOutcome:
+class TransactionOutcome(ABC):
     """One of `Confirmed`, `Reverted`, `Pending`, `Dropped`."""
 
     __slots__ = ()
 
+    @abstractmethod
     def confirmed(self) -> Confirmed:
         """Return this outcome if it is `Confirmed`.
 
@@ -50,7 +52,6 @@ class TransactionOutcome:
             TransactionReverted: the contract refused; carries the custom error's name and values.
             TransactionNotMined: it is pending or was dropped; trying again later may succeed.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

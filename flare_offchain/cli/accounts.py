@@ -7,6 +7,7 @@ that `flare key new` made.
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +40,7 @@ def key_files(path: Path) -> tuple[Path, Path]:
     return path, path.with_name(f"{path.stem}.vrf{path.suffix}")
 
 
-class AccountKey:
+class AccountKey(ABC):
     """A named key. Its secrets are read when they are first needed."""
 
     @property
@@ -48,14 +49,14 @@ class AccountKey:
         return Address(self.account.address)
 
     @property
+    @abstractmethod
     def account(self) -> LocalAccount:
         """The account, able to sign."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def vrf_key(self) -> VrfKey:
         """The VRF key that goes with the account."""
-        raise NotImplementedError
 
 
 @dataclass

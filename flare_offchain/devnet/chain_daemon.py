@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 from flare_offchain.blockchain.ethereum import EthereumConnector
 from flare_offchain.blockchain.rpc import RpcRefused
 from flare_offchain.core.errors import ChainUnavailable, ConfigurationError
+from flare_offchain.utils.programs import find_program, start_detached, stop_process
 
 GETH_VERSION = "1.17.10"
 """What `scripts/install_geth.sh` builds."""
@@ -46,14 +47,7 @@ def find_geth() -> Path:
     Raises:
         ConfigurationError: if there is neither.
     """
-    on_path = shutil.which("geth")
-    if on_path is not None:
-        return Path(on_path)
-    cache = Path(os.environ.get("FLARE_CACHE") or Path.home() / ".cache" / "flare")
-    built = cache / "geth" / f"v{GETH_VERSION}" / "geth"
-    if not os.access(built, os.X_OK):
-        raise ConfigurationError("there is no geth on the PATH: install it, or run scripts/install_geth.sh")
-    return built
+    return find_program("geth", project="geth", version=GETH_VERSION)
 
 
 def free_port() -> int:
@@ -121,15 +115,7 @@ class ChainDaemon(ABC):
         if self.process is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            # In a session of its own, so that Ctrl-C reaches whoever started it first.
-            self.process = subprocess.Popen(  # noqa: S603 (a program that the operator installed)
-                self.command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.process = start_detached(self.command(), self.log, append=True)
         deadline = time.monotonic() + self._start_timeout
         while self.process.poll() is None and time.monotonic() < deadline:
             try:
@@ -147,12 +133,7 @@ class ChainDaemon(ABC):
         process, self.process = self.process, None
         if process is None:
             return
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop_process(process)
 
     def __enter__(self) -> Self:
         self.start()

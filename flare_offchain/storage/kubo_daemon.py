@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from flare_offchain.core.errors import ConfigurationError, StorageUnavailable
+from flare_offchain.core.errors import StorageUnavailable
+from flare_offchain.utils.programs import find_program, start_detached, stop_process
 
 KUBO_VERSION = "0.43.0"
 """What `scripts/install_kubo.sh` builds."""
@@ -23,14 +23,7 @@ def find_kubo() -> Path:
     Raises:
         ConfigurationError: if there is neither.
     """
-    on_path = shutil.which("ipfs")
-    if on_path is not None:
-        return Path(on_path)
-    cache = Path(os.environ.get("FLARE_CACHE") or Path.home() / ".cache" / "flare")
-    built = cache / "kubo" / f"v{KUBO_VERSION}" / "ipfs"
-    if not os.access(built, os.X_OK):
-        raise ConfigurationError("there is no ipfs on the PATH: install Kubo, or run scripts/install_kubo.sh")
-    return built
+    return find_program("ipfs", project="kubo", version=KUBO_VERSION)
 
 
 class KuboDaemon:
@@ -96,16 +89,7 @@ class KuboDaemon:
         # The daemon writes the address of its RPC here once it listens; an old one would be believed.
         (self.repository / "api").unlink(missing_ok=True)
         command = [str(self._binary), "daemon", *(["--offline"] if self._offline else [])]
-        with self.log.open("wb") as log:
-            # In a session of its own, so that Ctrl-C reaches whoever started it first.
-            self._process = subprocess.Popen(  # noqa: S603 (a program that the operator installed)
-                command,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self._process = start_detached(command, self.log, environment=self._environment())
         self._await_ready()
 
     def stop(self) -> None:
@@ -113,12 +97,7 @@ class KuboDaemon:
         process, self._process = self._process, None
         if process is None:
             return
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop_process(process)
 
     def run(self, *arguments: str) -> str:
         """Run `ipfs` with these arguments in this repository (against the daemon while it runs) and return its output.
