@@ -133,6 +133,26 @@ contract EcVrfTest {
         vm.assertEq(output, 0);
     }
 
+    /// The proof's first byte says how many counters are skipped; the length must say the same.
+    function test_verify_rejects_aCounterThatTheLengthDoesNotMatch() public {
+        bytes memory proof = VrfProver.prove(secret, alpha);
+        proof[0] ^= 0x01;
+        (bool ok,) = harness.verify(key, alpha, proof);
+        vm.assertFalse(ok);
+    }
+
+    /// A prover who knows a small secret can make s + N fit into 32 bytes. Where N - s is taken modulo 2**256 it is then
+    /// off by 2**256 - N, which a U for the shifted scalar makes up for: a second encoding, were s not asked to be reduced.
+    function test_verify_rejects_anUnreducedResponse() public {
+        (secret, key) = (1, vm.createWallet(1).publicKeyX);
+        uint256 wrap = type(uint256).max - N + 1;
+        vm.assertTrue(accepts(VrfProver.proofWith(secret, alpha, 5, 5)));
+        VrfProver.Proof memory proof = VrfProver.proofWith(secret, alpha, 5, N + 5 - wrap);
+        vm.assertTrue(proof.s < wrap);
+        proof.s += N;
+        vm.assertFalse(accepts(proof));
+    }
+
     /// Uniqueness: H at a later counter would be a second output for the same key and message.
     function test_verify_rejects_aSkippedPoint() public {
         alpha = alphaWithCounter(0);

@@ -85,6 +85,22 @@ contract RevealTest is ValidationTest {
         vm.assertEq(creditOf(byRank[1]), trainerPart(byRank[1]) + 0.5 ether);
     }
 
+    /// A commitment to the same sums, made for another task, opens nothing here.
+    function test_reveal_finesAnotherTasksApproval() public {
+        approve(byRank[1]);
+        approve(byRank[2]);
+        approve(byRank[3]);
+        bytes32 digest = coordinator.currentRound(taskId).proposal.digest;
+        bytes32 foreign = coordinator.voteCommitment(taskId + 1, 1, 0, digest, byRank[4], INNER);
+        vm.prank(byRank[4]);
+        coordinator.vote(taskId, 1, 0, foreign, RejectReason.None);
+        close();
+        vm.expectEmit(true, true, true, true, address(coordinator));
+        emit CommitmentOpened(taskId, 1, address(this), 0, INNER, 4);
+        reveal();
+        assertFined(byRank[4], 1);
+    }
+
     /// A commitment copied from another member opens for that member alone.
     function test_reveal_finesCopiedApproval() public {
         approve(byRank[1]);

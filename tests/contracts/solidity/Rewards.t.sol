@@ -295,3 +295,48 @@ contract StrikesTest is RoundFixture {
         vm.assertTrue(coordinator.enrolment(taskId, workers[0]).enrolled);
     }
 }
+
+/// More updates than the outcome's own word has bits for: the rest of the bitmap is in `moreAccepted`.
+contract ManyUpdatesTest is RoundFixture {
+    uint256 private constant MANY = 115;
+    uint256 private constant REFUSED = 110;
+
+    function setUp() public override {
+        super.setUp();
+        TaskRules memory rules = defaultRules();
+        rules.expectedCommittee = 4;
+        startTask(rules, MANY);
+        toSortition();
+        uint256 threshold = coordinator.currentRound(taskId).threshold;
+        for (uint256 i = 0; i < MANY; ++i) {
+            if (outputOf(workers[i]) <= threshold) claim(workers[i]);
+        }
+        expire();
+        coordinator.closeSortition(taskId);
+        bytes memory bitmap = fullBitmap(MANY);
+        bitmap[REFUSED / 8] &= ~bytes1(uint8(1 << (REFUSED % 8)));
+        proposeWith(bitmap, fullWeight() - 1000);
+        approveAll();
+        coordinator.closeValidation(taskId);
+        reveal();
+    }
+
+    function test_settle_paysAndStrikes_pastTheFirstWordOfTheBitmap() public {
+        OutcomeView memory outcome = coordinator.outcome(taskId, 1);
+        vm.assertTrue(outcome.finalized);
+        uint256 part = outcome.trainerReward * 1000 / outcome.acceptedWeight;
+        vm.assertGt(part, 0);
+        uint256 settled;
+        for (uint256 i = 100; i < MANY; ++i) {
+            if (coordinator.enrolment(taskId, workers[i]).seatRound == 1) continue;
+            vm.assertEq(coordinator.enrolment(taskId, workers[i]).updateIndex, i);
+            vm.assertEq(creditOf(workers[i]), i == REFUSED ? 0 : part);
+            coordinator.settle(taskId, workers[i]);
+            vm.assertEq(creditOf(workers[i]), i == REFUSED ? 0 : part);
+            vm.assertEq(coordinator.enrolment(taskId, workers[i]).strikes, i == REFUSED ? 1 : 0);
+            ++settled;
+        }
+        vm.assertGt(settled, 5);
+        vm.assertEq(coordinator.enrolment(taskId, workers[REFUSED]).strikes, 1);
+    }
+}

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IParticipantRegistryErrors} from "../../../contracts/interfaces/IParticipantRegistry.sol";
+import {IRoundCoordinator} from "../../../contracts/interfaces/IRoundCoordinator.sol";
 import {Phase, RejectReason, VoidReason} from "../../../contracts/types/Phase.sol";
 import {RoundFixture} from "./support/RoundFixture.sol";
 import {VrfProver} from "./support/VrfProver.sol";
@@ -69,6 +70,24 @@ contract ClaimSeatTest is SortitionTest {
         vm.chainId(99);
         vm.expectRevert(abi.encodeWithSelector(ProofInvalid.selector, workers[0]));
         coordinator.claimSeat(taskId, round, workers[0], proof);
+    }
+
+    function test_claimSeat_reverts_whenProofIsAnotherContracts() public {
+        IRoundCoordinator other =
+            IRoundCoordinator(deploy("RoundCoordinator.sol:RoundCoordinator", abi.encode(BOND, UNBONDING)));
+        requireForeign(other.vrfAlpha(taskId, round, coordinator.currentRound(taskId).seed));
+    }
+
+    function test_claimSeat_reverts_whenProofIsAnotherTasks() public {
+        requireForeign(coordinator.vrfAlpha(taskId + 1, round, coordinator.currentRound(taskId).seed));
+    }
+
+    /// A proof that is good for another message wins nothing here, alone or in a batch.
+    function requireForeign(bytes32 alpha) private {
+        bytes memory proof = VrfProver.prove(secretOf[workers[0]], alpha);
+        vm.expectRevert(abi.encodeWithSelector(ProofInvalid.selector, workers[0]));
+        coordinator.claimSeat(taskId, round, workers[0], proof);
+        vm.assertEq(coordinator.claimSeats(taskId, round, claimEntry(workers[0], proof)), 0);
     }
 
     function test_claimSeat_reverts_whenProofIsMalformed() public {

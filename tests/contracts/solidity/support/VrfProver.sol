@@ -40,11 +40,19 @@ library VrfProver {
     }
 
     function proofOf(uint256 secret, bytes32 alpha) internal returns (Proof memory proof) {
+        uint256 k = uint256(keccak256(abi.encode("nonce", secret, alpha))) % (N - 1) + 1;
+        return proofWith(secret, alpha, k, k);
+    }
+
+    /// A proof with a nonce of the caller's choice, and U = uScalar * B; an honest one has uScalar = k.
+    function proofWith(uint256 secret, bytes32 alpha, uint256 k, uint256 uScalar)
+        internal
+        returns (Proof memory proof)
+    {
         uint256 key = VM.createWallet(secret).publicKeyX;
         Point memory h;
         (h, proof.roots) = encodeToCurve(key, alpha);
-        uint256 k = uint256(keccak256(abi.encode("nonce", secret, h.x))) % (N - 1) + 1;
-        Vm.Wallet memory u = VM.createWallet(k);
+        Vm.Wallet memory u = VM.createWallet(uScalar);
         proof.u = Point(u.publicKeyX, u.publicKeyY);
         proof.gamma = multiply(h, secret);
         Point memory v = multiply(h, k);
