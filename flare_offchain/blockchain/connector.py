@@ -27,7 +27,7 @@ from flare_offchain.core.errors import ChainUnavailable, ConfigurationError, Wro
 from flare_offchain.core.types import Address
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
+    from flare_offchain.blockchain.signers import Signer
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class BlockchainConnector(ABC):
         """Run a call without a transaction. Raises `CallRefused`, `ChainUnavailable`."""
 
     @abstractmethod
-    def _send(self, account: LocalAccount, request: TransactionRequest) -> Mined | Pending | Dropped:
+    def _send(self, account: Signer, request: TransactionRequest) -> Mined | Pending | Dropped:
         """Simulate, sign and send. Raises `CallRefused` where the simulation reverts: then nothing was sent."""
 
     @abstractmethod
@@ -183,7 +183,7 @@ class BlockchainConnector(ABC):
 
     def submit_transaction(
         self,
-        account: LocalAccount,
+        account: Signer,
         contract: BoundContract,
         function: str,
         *arguments: object,
@@ -216,7 +216,7 @@ class BlockchainConnector(ABC):
         """Look again at a `Pending` transaction that called `function`, waiting once more."""
         return self._outcome(self._settle(pending), contract, function)
 
-    def send_value(self, account: LocalAccount, to: str, value: int) -> TransactionOutcome:
+    def send_value(self, account: Signer, to: str, value: int) -> TransactionOutcome:
         """Send wei. Same outcomes and errors as `submit_transaction`."""
         try:
             result = self._send(account, TransactionRequest(checksum(to), b"", value))
@@ -226,7 +226,7 @@ class BlockchainConnector(ABC):
 
     def deploy(
         self,
-        account: LocalAccount,
+        account: Signer,
         artifact: ContractArtifact,
         *arguments: object,
         value: int = 0,

@@ -24,8 +24,7 @@ from flare_offchain.core.types import Address
 from flare_offchain.utils.bounded_json import load_json
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
+    from flare_offchain.blockchain.signers import Signer
 MAX_RECORD_BYTES = 2**20
 VIEWS = "RoundViews"
 """The contract whose code answers the coordinator's view functions."""
@@ -82,7 +81,7 @@ class FlareDeployment:
 
 
 def deploy_flare(
-    chain: BlockchainConnector, account: LocalAccount, *, minimum_bond: int, unbonding_delay: int
+    chain: BlockchainConnector, account: Signer, *, minimum_bond: int, unbonding_delay: int
 ) -> FlareDeployment:
     """Deploy a coordinator, which creates its registry, and the libraries that it is linked to.
 

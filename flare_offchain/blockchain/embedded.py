@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
     from filelock import FileLock
 
+    from flare_offchain.blockchain.signers import Signer
+
 logger = logging.getLogger(__name__)
 
 GAS_MARGIN = 1.25
@@ -297,7 +299,7 @@ class EthTesterConnector(BlockchainConnector):
 
     # ------------------------------------------------------------------------------ writing
 
-    def _send(self, account: LocalAccount, request: TransactionRequest) -> Mined | Pending | Dropped:
+    def _send(self, account: Signer, request: TransactionRequest) -> Mined | Pending | Dropped:
         with self._mutex:
             chain = self._use(writing=True)
             sender = _canonical(account.address)

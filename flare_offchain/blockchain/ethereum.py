@@ -23,8 +23,9 @@ from flare_offchain.core.errors import ChainUnavailable, ConfigurationError, Wro
 from flare_offchain.core.types import Address
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
     from web3 import Web3
+
+    from flare_offchain.blockchain.signers import Signer
 
 Finality = Literal["latest", "safe", "finalized"]
 LOG_CHUNK = 2000
@@ -237,7 +238,7 @@ class EthereumConnector(BlockchainConnector):
 
     # ------------------------------------------------------------------------------ writing
 
-    def _send(self, account: LocalAccount, request: TransactionRequest) -> Mined | Pending | Dropped:
+    def _send(self, account: Signer, request: TransactionRequest) -> Mined | Pending | Dropped:
         return self._sender(account.address).send(account, request)
 
     def _settle(self, pending: Pending) -> Mined | Pending | Dropped:

@@ -14,13 +14,18 @@ from flare_offchain.blockchain.connector import Mined, TransactionRequest
 from flare_offchain.blockchain.outcomes import Dropped, Pending, Receipt
 from flare_offchain.blockchain.reverts import CallRefused
 from flare_offchain.blockchain.rpc import RpcRefused, data_of, hex_of, quantity_of
-from flare_offchain.core.errors import ChainUnavailable, ConfigurationError, InsufficientFunds
+from flare_offchain.core.errors import (
+    ChainUnavailable,
+    ConfigurationError,
+    InsufficientFunds,
+    SignerRefused,
+    SignerUnavailable,
+)
 from flare_offchain.core.types import Address
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
     from flare_offchain.blockchain.ethereum import EthereumConnector
+    from flare_offchain.blockchain.signers import Signer
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +99,7 @@ class Sender:
         self._lock = threading.Lock()
         self._sent: dict[int, bytes] = {}
 
-    def send(self, account: LocalAccount, request: TransactionRequest) -> Mined | Pending | Dropped:
+    def send(self, account: Signer, request: TransactionRequest) -> Mined | Pending | Dropped:
         """Simulate, sign, send, wait. Raises as `BlockchainConnector._send`."""
         with self._lock:
             gas = self._simulate(account.address, request)
@@ -133,7 +138,7 @@ class Sender:
             max_fee, priority = cap, min(priority, cap - base)
         return _Fees(max_fee, priority)
 
-    def _launch(self, account: LocalAccount, fields: dict[str, Any]) -> _Flight:
+    def _launch(self, account: Signer, fields: dict[str, Any]) -> _Flight:
         """Sign with the account's next nonce and send."""
         for attempt in range(_RESENDS_OF_NONCE):
             nonce = self._chain.next_nonce(account.address)
@@ -149,7 +154,7 @@ class Sender:
                 return flight
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _sign(self, account: LocalAccount, fields: dict[str, Any], fees: _Fees) -> _Flight:
+    def _sign(self, account: Signer, fields: dict[str, Any], fees: _Fees) -> _Flight:
         complete = fields | {"maxFeePerGas": fees.max_fee, "maxPriorityFeePerGas": fees.priority}
         raw = bytes(account.sign_transaction(complete).raw_transaction)
         self._sent[int(complete["nonce"])] = raw
@@ -194,7 +199,7 @@ class Sender:
                     break
             return pending
 
-    def _wait(self, account: LocalAccount, flight: _Flight) -> Mined | Pending | Dropped:
+    def _wait(self, account: Signer, flight: _Flight) -> Mined | Pending | Dropped:
         started = sent = time.monotonic()
         taken = 0
         while time.monotonic() - started < self._policy.timeout:
@@ -225,7 +230,7 @@ class Sender:
             return False
         return taken
 
-    def _fill_gap(self, account: LocalAccount, nonce: int) -> None:
+    def _fill_gap(self, account: Signer, nonce: int) -> None:
         """Send again what came before a transaction that is not mined for long.
 
         A reorganisation may have taken an earlier transaction out of the chain and the pool; what comes after it
@@ -243,13 +248,18 @@ class Sender:
         except RpcRefused as refused:
             # It is in the pool already, or was mined meanwhile.
             logger.info("a transaction of %s was not taken again: %s", account.address, refused)
-        except ChainUnavailable as error:
+        except (ChainUnavailable, SignerUnavailable, SignerRefused) as error:
             logger.warning("waiting for a transaction of %s: %s", account.address, error)
 
-    def _replace(self, account: LocalAccount, flight: _Flight) -> _Flight:
+    def _replace(self, account: Signer, flight: _Flight) -> _Flight:
         """Send again, with higher fees where the cap allows it."""
         raised = flight.fees.raised(self._policy)
-        newer = flight if raised is None else self._sign(account, flight.fields, raised)
+        try:
+            newer = flight if raised is None else self._sign(account, flight.fields, raised)
+        except (SignerUnavailable, SignerRefused) as error:
+            # What was sent still stands, and is waited for.
+            logger.warning("a replacement of a transaction of %s was not signed: %s", account.address, error)
+            newer = flight
         if newer is not flight:
             newer.hashes = [*flight.hashes, *newer.hashes]
         try:

@@ -1,7 +1,8 @@
 """The keys that a command works with: an account's, and the VRF key beside it.
 
-`dev:N` is funded account N of an embedded chain, derived from its seed. Any other name is a key file, or a folder
-that `flare key new` made.
+`dev:N` is funded account N of an embedded chain, derived from its seed. A name that ends in `.toml` is a worker's
+settings, whose keys are taken, a remote signer among them. Any other name is a key file, or a folder that
+`flare key new` made.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from flare_offchain.core.types import Address
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
+    from flare_offchain.blockchain.signers import Signer
     from flare_offchain.consensus.keys import VrfKey
 
 ACCOUNT_FILE, VRF_FILE = "account.json", "vrf.json"
@@ -50,7 +52,7 @@ class AccountKey(ABC):
 
     @property
     @abstractmethod
-    def account(self) -> LocalAccount:
+    def account(self) -> Signer:
         """The account, able to sign."""
 
     @property
@@ -113,11 +115,39 @@ class FileKey(AccountKey):
         return password_for(self.password_file, f"Password of {self.account_file}: ")
 
 
+@dataclass
+class WorkerKey(AccountKey):
+    """The keys that a `worker.toml` names, a remote signer among them."""
+
+    settings: Path
+
+    @cached_property
+    def account(self) -> Signer:
+        return self._keys[0]
+
+    @cached_property
+    def vrf_key(self) -> VrfKey:
+        if self._keys[1] is None:
+            raise ConfigurationError(f"{self.settings} names no VRF key: set keys.vrf")
+        return self._keys[1]
+
+    @cached_property
+    def _keys(self) -> tuple[Signer, VrfKey | None]:
+        from flare_offchain.workers.runtime import open_keys
+        from flare_offchain.workers.settings import WorkerSettings
+
+        keys = WorkerSettings.read(self.settings).keys
+        if keys is None:
+            raise ConfigurationError(f"{self.settings} names no keys: add [keys]")
+        account, vrf_key, _ = open_keys(keys)
+        return account, vrf_key
+
+
 def account_key(name: str | None, password_file: Path | None, seed: int | None) -> AccountKey:
     """Return the key that `--key` names.
 
     Args:
-        name: a file, a folder, or `dev:N`.
+        name: a file, a folder, a worker's settings, or `dev:N`.
         password_file: where the password of a file is.
         seed: the embedded chain's; None where there is none.
 
@@ -129,6 +159,8 @@ def account_key(name: str | None, password_file: Path | None, seed: int | None) 
         hint = "" if seed is None else ", or --key dev:N for account N of the embedded chain"
         raise ConfigurationError(f"this needs an account: name its key with --key FILE{hint}")
     if not name.startswith(DEVELOPMENT):
+        if name.endswith(".toml"):
+            return WorkerKey(Path(name))
         account_file, vrf_file = key_files(Path(name))
         return FileKey(account_file, vrf_file, password_file)
     number = name.removeprefix(DEVELOPMENT)

@@ -19,11 +19,10 @@ import typer
 from flare_offchain.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
     from flare_offchain.blockchain.connector import BlockchainConnector
     from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator
     from flare_offchain.blockchain.deployments import FlareDeployment
+    from flare_offchain.blockchain.signers import Signer
     from flare_offchain.cli.accounts import AccountKey
     from flare_offchain.core.types import Address
     from flare_offchain.storage.provider import StorageProvider
@@ -121,7 +120,7 @@ class OpenNetwork:
         return account_key(self.place.key, self.place.password_file, seed)
 
     @property
-    def account(self) -> LocalAccount:
+    def account(self) -> Signer:
         """The account that signs."""
         return self.key.account
 

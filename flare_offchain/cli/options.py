@@ -36,7 +36,9 @@ Deployments = Annotated[
 ]
 Key = Annotated[
     str | None,
-    typer.Option("--key", metavar="FILE", help="Key file or folder; dev:N is account N of an embedded chain."),
+    typer.Option(
+        "--key", metavar="FILE", help="Key file, folder or worker.toml; dev:N is account N of an embedded chain."
+    ),
 ]
 PasswordFile = Annotated[
     Path | None,

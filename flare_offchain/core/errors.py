@@ -55,6 +55,14 @@ class ChainUnavailable(Retryable):
     """The RPC endpoint did not answer or answered with a transport fault."""
 
 
+class SignerUnavailable(Retryable):
+    """The signer that holds the account's key elsewhere did not answer."""
+
+
+class SignerRefused(Fatal):
+    """A signer elsewhere refuses to sign, or has signed something else than it was asked to."""
+
+
 class WrongChain(Fatal):
     """The endpoint serves another chain, or the contracts there are not the expected code."""
 

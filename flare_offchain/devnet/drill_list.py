@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flare_offchain.blockchain.contracts import RoundView
 from flare_offchain.core.phases import Phase
 from flare_offchain.devnet.drills import STOPPED_FOR_GOOD, DrillNetwork, DrillResult, drill_network
 from flare_offchain.devnet.network import Devnet
@@ -73,14 +74,18 @@ def _withhold_proposal(drill: DrillNetwork, reached: Callable[[], bool]) -> None
         process = drill.network.processes[numbers[proposer.member]]
         os.kill(process.pid, signal.SIGSTOP)
         try:
-            held = current.attempt
+            # What it sent before it was stopped may still be mined: then another round's proposer has to do.
             drill.until(
-                lambda held=held: reached() or coordinator.current_round(task_id).attempt != held,  # type: ignore[misc]
+                lambda held=current: reached() or _moved(coordinator.current_round(task_id), held),  # type: ignore[misc]
                 180,
                 "push past a proposer that is away",
             )
         finally:
             os.kill(process.pid, signal.SIGCONT)
+
+
+def _moved(now: RoundView, before: RoundView) -> bool:
+    return (now.round, now.phase, now.attempt) != (before.round, before.phase, before.attempt)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 MAX_BODY_BYTES = 2**26
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade", "host"}
+_HOP_BY_HOP |= {"accept-encoding"}
+"""Headers that are not passed on; without the last one answers come uncompressed, so that they can be altered."""
 
 
 @dataclass(slots=True)

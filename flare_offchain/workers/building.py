@@ -23,9 +23,8 @@ from flare_offchain.workers.training import ClientTrainer, client_for
 from flare_offchain.workers.worker import Worker
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
     from flare_offchain.blockchain.ethereum import EthereumConnector
+    from flare_offchain.blockchain.signers import Signer
     from flare_offchain.consensus.keys import VrfKey
 
 PATIENCE = 0.5
@@ -37,7 +36,7 @@ def build_worker(
     chain: EthereumConnector,
     deployment: FlareDeployment,
     history: History,
-    account: LocalAccount,
+    account: Signer,
     vrf_key: VrfKey,
 ) -> Worker:
     """Return the worker of an account. Raises as `build_trainer`."""

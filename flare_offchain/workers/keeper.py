@@ -22,9 +22,8 @@ from flare_offchain.workers.plan import Local, Step, View, Wait, next_step
 from flare_offchain.workers.surroundings import History, read_view
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
     from flare_offchain.blockchain.connector import BlockchainConnector
+    from flare_offchain.blockchain.signers import Signer
 
 KEEPING = frozenset(
     {
@@ -79,7 +78,7 @@ class Done:
         return self.outcome.gas_used if isinstance(self.outcome, Confirmed) else 0
 
 
-def keep(coordinator: RoundCoordinator, account: LocalAccount, task_id: int, step: Step) -> TransactionOutcome:
+def keep(coordinator: RoundCoordinator, account: Signer, task_id: int, step: Step) -> TransactionOutcome:
     """Take a step of `KEEPING`."""
     match step:
         case Step.OPEN_ROUND:
@@ -147,10 +146,10 @@ class Keeper:
         self, connector: BlockchainConnector, coordinator: RoundCoordinator, history: History, task_id: int
     ) -> None:
         self.connector, self.coordinator, self.history, self.task_id = connector, coordinator, history, task_id
-        self.account: LocalAccount | None = None
+        self.account: Signer | None = None
         self._address = Address("0x" + "00" * 20)
 
-    def use(self, account: LocalAccount) -> Keeper:
+    def use(self, account: Signer) -> Keeper:
         """Pay with an account. Without one it only watches (`take` then refuses)."""
         self.account, self._address = account, Address(account.address)
         return self

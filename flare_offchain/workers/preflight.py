@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from flare_offchain.blockchain.abi import checksum
 from flare_offchain.blockchain.contracts import TaskStatus
 from flare_offchain.blockchain.deployments import FlareDeployment, open_deployment
-from flare_offchain.blockchain.keys import find_password, read_account, read_vrf_key
+from flare_offchain.blockchain.signers import RemoteSigner
 from flare_offchain.core.errors import ConfigurationError, FlareError
 from flare_offchain.core.types import Address
 from flare_offchain.federation.gather import TaskObjects
 from flare_offchain.models.architectures import architecture_of
 from flare_offchain.storage import IPFSStorageProvider
 from flare_offchain.workers.building import open_store, worker_data
-from flare_offchain.workers.runtime import connect
+from flare_offchain.workers.runtime import connect, open_keys, remote_signer
 from flare_offchain.workers.settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -92,10 +93,12 @@ def _keys(found: _Found) -> str:
     keys = found.settings.keys
     if keys is None:
         raise _Skipped("dry mode without a key")
-    password = find_password(file=keys.password_file)
-    found.address = Address(read_account(keys.account, password).address)
-    if keys.vrf is not None:
-        found.vrf_key = read_vrf_key(keys.vrf, password).public_x
+    account, vrf_key, _ = open_keys(keys)
+    found.address = checksum(account.address)
+    if isinstance(account, RemoteSigner):
+        account.close()
+    if vrf_key is not None:
+        found.vrf_key = vrf_key.public_x
     for path in (keys.account, keys.vrf, keys.password_file):
         if path is not None and path.stat().st_mode & 0o077:
             raise _Warned(f"others may read {path}: chmod 600 it")
@@ -115,6 +118,23 @@ def _contracts(found: _Found) -> str:
         raise _Skipped("needs the chain")
     found.deployment = open_deployment(found.chain, found.settings.chain.deployments)
     return f"coordinator {found.deployment.coordinator.address}, code as released"
+
+
+def _signer(found: _Found) -> str:
+    """Have a transaction signed that would send nothing to nobody else, and pays 1 wei for a unit of gas."""
+    keys = found.settings.keys
+    if keys is None or keys.signer is None:
+        raise _Skipped("the account's key is in a file")
+    if found.chain is None:
+        raise _Skipped("needs the chain")
+    probe = {"type": 2, "chainId": found.chain.chain_id, "nonce": 0, "gas": 21000, "value": 0, "data": b""}
+    probe |= {"maxFeePerGas": 1, "maxPriorityFeePerGas": 0, "to": keys.signer.address}
+    signer = remote_signer(keys.signer)
+    try:
+        signer.sign_transaction(probe)
+    finally:
+        signer.close()
+    return f"{signer.label} signs for {signer.address} ({signer.method})"
 
 
 def _clock(found: _Found) -> str:
@@ -224,6 +244,7 @@ CHECKS: dict[str, Callable[[_Found], str]] = {
     "keys": _keys,
     "disk": _disk,
     "chain": _chain,
+    "signer": _signer,
     "clock": _clock,
     "contracts": _contracts,
     "balance": _balance,

@@ -16,6 +16,7 @@ from flare_offchain.blockchain.contracts import RoundCoordinator
 from flare_offchain.blockchain.deployments import FlareDeployment, open_deployment
 from flare_offchain.blockchain.ethereum import EthereumConnector
 from flare_offchain.blockchain.keys import find_password, read_account, read_vrf_key
+from flare_offchain.blockchain.signers import RemoteSigner, Signer
 from flare_offchain.blockchain.transactions import TransactionPolicy
 from flare_offchain.core.clock import SystemClock
 from flare_offchain.core.errors import ConfigurationError, Retryable
@@ -24,12 +25,10 @@ from flare_offchain.observability.logging import Redactor
 from flare_offchain.observability.metrics import WorkerMetrics
 from flare_offchain.workers.daemon import Actor, Daemon
 from flare_offchain.workers.keeper import Keeper
-from flare_offchain.workers.settings import KeySettings, WorkerSettings
+from flare_offchain.workers.settings import KeySettings, SignerSettings, WorkerSettings
 from flare_offchain.workers.surroundings import History
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
     from flare_offchain.consensus.keys import VrfKey
 
 logger = logging.getLogger(__name__)
@@ -110,19 +109,18 @@ class Runtime:
         except OSError as error:
             raise ConfigurationError(f"cannot use the folder {folder}: {error.strerror}") from error
 
-    def _keys(self, keys: KeySettings | None) -> tuple[LocalAccount | None, VrfKey | None]:
+    def _keys(self, keys: KeySettings | None) -> tuple[Signer | None, VrfKey | None]:
         if keys is None:
             return None, None
-        password = find_password(file=keys.password_file)
-        account = read_account(keys.account, password)
-        vrf_key = read_vrf_key(keys.vrf, password) if keys.vrf is not None else None
-        secrets = [password, bytes(account.key).hex()] + ([vrf_key.export_secret().hex()] if vrf_key else [])
+        account, vrf_key, secrets = open_keys(keys)
         for secret in secrets:
             if len(secret) >= 6:
                 self._redactor.add(secret)
+        if isinstance(account, RemoteSigner):
+            self._open.callback(account.close)
         return account, vrf_key
 
-    def _actor(self, account: LocalAccount | None, vrf_key: VrfKey | None) -> Actor:
+    def _actor(self, account: Signer | None, vrf_key: VrfKey | None) -> Actor:
         settings, coordinator = self.settings, self.deployment.coordinator
         keeper = Keeper(self.chain, coordinator, self.history, settings.task_id)
         if account is None:
@@ -133,6 +131,33 @@ class Runtime:
         from flare_offchain.workers.building import build_worker
 
         return build_worker(settings, self.chain, self.deployment, self.history, account, vrf_key)
+
+
+def open_keys(keys: KeySettings) -> tuple[Signer, VrfKey | None, list[str]]:
+    """Return who signs, the VRF key, and the secrets that no log may show.
+
+    Raises:
+        KeyStoreError: a file is missing or damaged, or the password is wrong.
+    """
+    secrets = []
+    password = find_password(file=keys.password_file) if keys.account is not None or keys.vrf is not None else ""
+    if keys.account is not None:
+        local = read_account(keys.account, password)
+        account: Signer = local
+        secrets += [password, bytes(local.key).hex()]
+    else:
+        account = remote_signer(keys.signer)
+    vrf_key = read_vrf_key(keys.vrf, password) if keys.vrf is not None else None
+    if vrf_key is not None:
+        secrets += [password, vrf_key.export_secret().hex()]
+    return account, vrf_key, secrets
+
+
+def remote_signer(signer: SignerSettings | None) -> RemoteSigner:
+    """Return the signer elsewhere that the settings name. Raises `ConfigurationError`."""
+    if signer is None:
+        raise ConfigurationError("the settings name nobody who signs: set keys.account or keys.signer")
+    return RemoteSigner(signer.url, signer.address, method=signer.method, timeout=signer.timeout)  # type: ignore[arg-type]
 
 
 def connect(settings: WorkerSettings) -> EthereumConnector:

@@ -29,7 +29,7 @@ _KNOWN = {
     "fees": {"max_gwei", "replace_after", "timeout"},
     "store": {"ipfs", "folder", "timeout"},
     "task": {"id"},
-    "keys": {"account", "vrf", "password_file"},
+    "keys": {"account", "vrf", "password_file", "signer", "address", "method", "timeout"},
     "data": {"name", "path"},
     "training": {"enabled", "seed", "device"},
     "pace": {"poll", "turn_blocks", "turn_seconds", "first_delay", "max_delay", "quiet_limit"},
@@ -69,12 +69,23 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class KeySettings:
-    """Key files and where their password is."""
+class SignerSettings:
+    """A signer elsewhere (`flare_offchain.blockchain.signers.RemoteSigner`). `url` may hold an access token."""
 
-    account: Path
+    url: str = field(repr=False)
+    address: str
+    method: str
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """Key files and where their password is; exactly one of `account` and `signer` is set."""
+
+    account: Path | None
     vrf: Path | None
     password_file: Path | None
+    signer: SignerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +174,21 @@ def _keys(reader: _Reader, role: str, dry: bool) -> KeySettings | None:
     vrf = reader.path("keys.vrf", None)
     if vrf is None and role == "worker":
         raise ConfigurationError(f"{reader.file}: a worker needs keys.vrf, the file of its VRF key")
-    return KeySettings(reader.path("keys.account"), vrf, reader.path("keys.password_file", None))
+    account, url = reader.path("keys.account", None), reader.text("keys.signer", None)
+    if (account is None) == (url is None):
+        raise ConfigurationError(
+            f"{reader.file}: name who signs, keys.account (a key file) or keys.signer (a remote signer)"
+        )
+    return KeySettings(account, vrf, reader.path("keys.password_file", None), _signer(reader, url) if url else None)
+
+
+def _signer(reader: _Reader, url: str) -> SignerSettings:
+    method = reader.text("keys.method", "eth_signTransaction")
+    if method not in ("eth_signTransaction", "account_signTransaction"):
+        raise ConfigurationError(
+            f"{reader.file}: keys.method is eth_signTransaction or account_signTransaction, not {method!r}"
+        )
+    return SignerSettings(url, reader.text("keys.address"), method, reader.seconds("keys.timeout", 20.0))
 
 
 def _chain(reader: _Reader) -> ChainSettings:

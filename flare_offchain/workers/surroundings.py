@@ -17,9 +17,8 @@ from flare_offchain.workers.plan import View
 _NOTHING = BlockStamp(-1, b"", 0)
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
     from flare_offchain.blockchain.connector import BlockchainConnector
+    from flare_offchain.blockchain.signers import Signer
     from flare_offchain.consensus.keys import VrfKey
     from flare_offchain.federation.gather import TaskObjects
     from flare_offchain.federation.update import TaskIdentity
@@ -96,7 +95,7 @@ class Surroundings:
     coordinator: RoundCoordinator
     registry: ParticipantRegistry
     store: StorageProvider
-    account: LocalAccount
+    account: Signer
     vrf_key: VrfKey
     identity: TaskIdentity
     history: History

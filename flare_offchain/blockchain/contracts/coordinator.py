@@ -26,8 +26,7 @@ from flare_offchain.core.phases import RejectReason
 from flare_offchain.core.types import Address, ContentId
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
-
+    from flare_offchain.blockchain.signers import Signer
 _MAX_PROOF_BYTES = 2**16 - 1
 
 
@@ -44,7 +43,7 @@ class RoundCoordinator:
         self.contract = load_artifact(self.NAME).at(address)
         self.address = self.contract.address
 
-    def _send(self, account: LocalAccount, function: str, *arguments: object, value: int = 0) -> TransactionOutcome:
+    def _send(self, account: Signer, function: str, *arguments: object, value: int = 0) -> TransactionOutcome:
         return self.chain.submit_transaction(account, self.contract, function, *arguments, value=value)
 
     def _read(self, block: BlockStamp | None, function: str, *arguments: object) -> object:
@@ -57,7 +56,7 @@ class RoundCoordinator:
     # ------------------------------------------------------------------ tasks
 
     def create_task(
-        self, account: LocalAccount, rules: TaskRules, spec: ContentId, genesis: ContentId, *, budget: int = 0
+        self, account: Signer, rules: TaskRules, spec: ContentId, genesis: ContentId, *, budget: int = 0
     ) -> TransactionOutcome:
         """Create a task with a first budget in wei. Its id is in the event (`created_task`)."""
         return self._send(account, "createTask", rules, spec, genesis, value=budget)
@@ -67,64 +66,64 @@ class RoundCoordinator:
         """Return the id of the task that a `create_task` made. Raises as `TransactionOutcome.confirmed`."""
         return cast(int, outcome.confirmed().event("TaskCreated").arguments["taskId"])
 
-    def fund_task(self, account: LocalAccount, task: int, amount: int) -> TransactionOutcome:
+    def fund_task(self, account: Signer, task: int, amount: int) -> TransactionOutcome:
         """Add wei to a task's budget."""
         return self._send(account, "fundTask", task, value=amount)
 
-    def invite(self, account: LocalAccount, task: int, workers: Sequence[str]) -> TransactionOutcome:
+    def invite(self, account: Signer, task: int, workers: Sequence[str]) -> TransactionOutcome:
         """Invite workers to an invite-only task."""
         return self._send(account, "invite", task, list(workers))
 
-    def end_task(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def end_task(self, account: Signer, task: int) -> TransactionOutcome:
         """End a task."""
         return self._send(account, "endTask", task)
 
-    def withdraw_remainder(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def withdraw_remainder(self, account: Signer, task: int) -> TransactionOutcome:
         """Pay a task's owner what no finalized round has earned."""
         return self._send(account, "withdrawRemainder", task)
 
     # -------------------------------------------------------------- enrolment
 
-    def enrol(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def enrol(self, account: Signer, task: int) -> TransactionOutcome:
         """Enrol the account."""
         return self._send(account, "enrol", task)
 
-    def leave(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def leave(self, account: Signer, task: int) -> TransactionOutcome:
         """End the account's enrolment."""
         return self._send(account, "leave", task)
 
-    def remove_idle(self, account: LocalAccount, task: int, worker: str) -> TransactionOutcome:
+    def remove_idle(self, account: Signer, task: int, worker: str) -> TransactionOutcome:
         """End the enrolment of a worker that was idle too long or is no active participant."""
         return self._send(account, "removeIdle", task, worker)
 
     # ----------------------------------------------------------------- rounds
 
-    def open_round(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def open_round(self, account: Signer, task: int) -> TransactionOutcome:
         """Open the next round."""
         return self._send(account, "openRound", task)
 
     def submit_update(
-        self, account: LocalAccount, task: int, round_number: int, update: ContentId, sample_count: int
+        self, account: Signer, task: int, round_number: int, update: ContentId, sample_count: int
     ) -> TransactionOutcome:
         """Commit to an update."""
         return self._send(account, "submitUpdate", task, round_number, update.digest, update.size, sample_count)
 
-    def close_training(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def close_training(self, account: Signer, task: int) -> TransactionOutcome:
         """Close TRAINING."""
         return self._send(account, "closeTraining", task)
 
-    def fix_seed(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def fix_seed(self, account: Signer, task: int) -> TransactionOutcome:
         """Store the round's seed, or fix a later seed block."""
         return self._send(account, "fixSeed", task)
 
     def claim_seat(
-        self, account: LocalAccount, task: int, round_number: int, member: str, proof: bytes
+        self, account: Signer, task: int, round_number: int, member: str, proof: bytes
     ) -> TransactionOutcome:
         """Claim a seat for a member with its on-chain proof."""
         return self._send(account, "claimSeat", task, round_number, member, proof)
 
     def claim_seats(
-        self, account: LocalAccount, task: int, round_number: int, claims: Sequence[tuple[str, bytes]]
+        self, account: Signer, task: int, round_number: int, claims: Sequence[tuple[str, bytes]]
     ) -> TransactionOutcome:
         """Claim many seats at once: (member, on-chain proof) each. A claim that fails is skipped."""
         packed = bytearray()
@@ -134,13 +133,13 @@ class RoundCoordinator:
             packed += bytes.fromhex(checksum(member)[2:]) + len(proof).to_bytes(2, "big") + proof
         return self._send(account, "claimSeats", task, round_number, bytes(packed))
 
-    def close_sortition(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def close_sortition(self, account: Signer, task: int) -> TransactionOutcome:
         """Close SORTITION."""
         return self._send(account, "closeSortition", task)
 
     def propose(
         self,
-        account: LocalAccount,
+        account: Signer,
         task: int,
         round_number: int,
         attempt: int,
@@ -167,7 +166,7 @@ class RoundCoordinator:
 
     def vote(
         self,
-        account: LocalAccount,
+        account: Signer,
         task: int,
         round_number: int,
         attempt: int,
@@ -178,27 +177,25 @@ class RoundCoordinator:
         """Approve (a commitment and no reason) or reject (a reason and no commitment)."""
         return self._send(account, "vote", task, round_number, attempt, commitment, int(reason))
 
-    def close_validation(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def close_validation(self, account: Signer, task: int) -> TransactionOutcome:
         """Close VALIDATION."""
         return self._send(account, "closeValidation", task)
 
-    def reveal(
-        self, account: LocalAccount, task: int, round_number: int, attempt: int, inner: bytes
-    ) -> TransactionOutcome:
+    def reveal(self, account: Signer, task: int, round_number: int, attempt: int, inner: bytes) -> TransactionOutcome:
         """Open the proposer's commitment."""
         return self._send(account, "reveal", task, round_number, attempt, inner)
 
-    def advance(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def advance(self, account: Signer, task: int) -> TransactionOutcome:
         """Push an expired phase on."""
         return self._send(account, "advance", task)
 
     # ---------------------------------------------------------------- rewards
 
-    def settle(self, account: LocalAccount, task: int, worker: str) -> TransactionOutcome:
+    def settle(self, account: Signer, task: int, worker: str) -> TransactionOutcome:
         """Settle a worker's newest update."""
         return self._send(account, "settle", task, worker)
 
-    def withdraw_rewards(self, account: LocalAccount, task: int) -> TransactionOutcome:
+    def withdraw_rewards(self, account: Signer, task: int) -> TransactionOutcome:
         """Pay the account all its credit of a task."""
         return self._send(account, "withdrawRewards", task)
 

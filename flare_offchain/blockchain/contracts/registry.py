@@ -11,7 +11,7 @@ from flare_offchain.blockchain.outcomes import BlockStamp, TransactionOutcome
 from flare_offchain.core.types import Address
 
 if TYPE_CHECKING:
-    from eth_account.signers.local import LocalAccount
+    from flare_offchain.blockchain.signers import Signer
 
 
 class ParticipantRegistry:
@@ -27,32 +27,30 @@ class ParticipantRegistry:
         self.contract = load_artifact(self.NAME).at(address)
         self.address = self.contract.address
 
-    def _send(self, account: LocalAccount, function: str, *arguments: object, value: int = 0) -> TransactionOutcome:
+    def _send(self, account: Signer, function: str, *arguments: object, value: int = 0) -> TransactionOutcome:
         return self.chain.submit_transaction(account, self.contract, function, *arguments, value=value)
 
-    def register(
-        self, account: LocalAccount, vrf_key: int, proof_of_possession: bytes, *, bond: int
-    ) -> TransactionOutcome:
+    def register(self, account: Signer, vrf_key: int, proof_of_possession: bytes, *, bond: int) -> TransactionOutcome:
         """Register the account with a bond (wei) and a VRF key (its x coordinate)."""
         return self._send(account, "register", vrf_key, proof_of_possession, value=bond)
 
-    def increase_bond(self, account: LocalAccount, amount: int) -> TransactionOutcome:
+    def increase_bond(self, account: Signer, amount: int) -> TransactionOutcome:
         """Add wei to the account's bond."""
         return self._send(account, "increaseBond", value=amount)
 
-    def request_exit(self, account: LocalAccount) -> TransactionOutcome:
+    def request_exit(self, account: Signer) -> TransactionOutcome:
         """Start the unbonding delay."""
         return self._send(account, "requestExit")
 
-    def withdraw_bond(self, account: LocalAccount) -> TransactionOutcome:
+    def withdraw_bond(self, account: Signer) -> TransactionOutcome:
         """Pay the account its bond after the delay."""
         return self._send(account, "withdrawBond")
 
-    def fine(self, account: LocalAccount, fined: str, amount: int) -> TransactionOutcome:
+    def fine(self, account: Signer, fined: str, amount: int) -> TransactionOutcome:
         """Take wei from an account's bond. The coordinator alone may: from any other account it is refused."""
         return self._send(account, "fine", fined, amount)
 
-    def burn_fines(self, account: LocalAccount) -> TransactionOutcome:
+    def burn_fines(self, account: Signer) -> TransactionOutcome:
         """Send all fines collected so far to the burn address."""
         return self._send(account, "burnFines")
 
