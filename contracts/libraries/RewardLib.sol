@@ -67,7 +67,10 @@ library RewardLib {
         if (accepted) {
             paidWeight = ledger.weight();
             if (outcome.isMetered() && paidWeight > outcome.unpaidWeight()) paidWeight = outcome.unpaidWeight();
-            amount = outcome.trainerReward() * paidWeight / total;
+            // Below 2**96 * 2**13, and the total is not 0.
+            unchecked {
+                amount = outcome.trainerReward() * paidWeight / total;
+            }
         }
     }
 
@@ -79,9 +82,9 @@ library RewardLib {
         returns (Ledger settled, bool struckOut)
     {
         (Outcome outcome, bool accepted, uint256 paidWeight, uint256 amount) = assess(task, ledger);
-        settled = ledger.withSettled();
-        if (outcome.acceptedWeight() == 0) return (settled, false);
+        if (outcome.acceptedWeight() == 0) return (ledger.withSettled(), false);
         if (!accepted) {
+            settled = ledger.withSettled();
             // Where no limit is set the count is for show: it stops at the end of its field.
             uint256 strikes = ledger.strikes() == type(uint16).max ? type(uint16).max : ledger.strikes() + 1;
             emit IRoundCoordinatorEvents.UpdateStruck(taskId, ledger.round(), worker, uint16(strikes));
@@ -94,7 +97,7 @@ library RewardLib {
             }
             emit IRoundCoordinatorEvents.RewardCredited(taskId, ledger.round(), worker, amount);
         }
-        settled = settled.withStrikes(0).withCredit(ledger.credit() + amount);
+        settled = ledger.withReward(amount);
     }
 
     function _isAccepted(TaskState storage task, Outcome outcome, Ledger ledger) private view returns (bool) {

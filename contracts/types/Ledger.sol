@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {bitsAt, withBitsAt} from "./Bits.sol";
+import {FieldOverflow, bitsAt, withBitsAt} from "./Bits.sol";
 
 /// @notice A worker's side of updates and money, one word a task and worker, so that an update, its settlement and the
 /// credit it earns write a single slot.
@@ -28,6 +28,7 @@ using {
     withTerm,
     withUpdate,
     withSettled,
+    withReward,
     withStrikes,
     withCredit
 } for Ledger global;
@@ -73,6 +74,16 @@ function withUpdate(Ledger word, uint256 round_, uint256 index_, uint256 weight_
 
 function withSettled(Ledger word) pure returns (Ledger) {
     return Ledger.wrap(withBitsAt(Ledger.unwrap(word), 75, 1, 0));
+}
+
+/// Settle an update that is in the model: nothing is pending, no strike stands, and `amount` wei are credited, in one
+/// write of the three fields. What lies above the credit is unused, so the check sees all that does not fit.
+function withReward(Ledger word, uint256 amount) pure returns (Ledger) {
+    unchecked {
+        uint256 credited = (Ledger.unwrap(word) >> 92) + amount;
+        if (credited >> 96 != 0) revert FieldOverflow(credited, 96);
+        return Ledger.wrap((Ledger.unwrap(word) & ((1 << 75) - 1)) | (credited << 92));
+    }
 }
 
 function withStrikes(Ledger word, uint256 value) pure returns (Ledger) {
