@@ -8,7 +8,6 @@ endpoint withholds cannot be seen from one endpoint; asking several and comparin
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -117,8 +116,8 @@ class EthereumConnector(BlockchainConnector):
             coming = quantity_of(pending["timestamp"]) if isinstance(pending, Mapping) else 0
         except (ChainUnavailable, KeyError, ValueError):
             coming = 0
-        # Not every endpoint builds the pending block; blocks of a live chain carry the wall clock's time.
-        return max(newest, coming or int(time.time()))
+        # Not every endpoint builds the pending block. This machine's clock is never asked: it may be wrong.
+        return max(newest + 1, coming)
 
     def balance(self, address: str, block: BlockStamp | None = None) -> int:
         return self._quantity("eth_getBalance", checksum(address), _pin(block))

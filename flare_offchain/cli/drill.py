@@ -22,6 +22,7 @@ Example: flare drill --quick kill rpc reorg
 """
 COLUMNS = (
     "drill",
+    "chain",
     "passed",
     "finalized",
     "void",
@@ -39,31 +40,37 @@ def command(
     names: Annotated[list[str] | None, typer.Argument(metavar="[DRILL]...", help="Which; all by default.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer faults and rounds of each.")] = False,
     folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the networks' folders here.")] = None,
+    chain: Annotated[str, typer.Option(metavar="NAME", help="anvil or geth; some drills need one of them.")] = "anvil",
     json: Json = False,
 ) -> int:
     """Run the drills that are named."""
-    from flare_offchain.devnet.drill_list import DRILLS, run_drills
+    from flare_offchain.devnet.chain_daemon import CHAINS
+    from flare_offchain.devnet.drill_list import DRILLS, run_drills, summary
 
     chosen = names or list(DRILLS)
     unknown = sorted(set(chosen) - set(DRILLS))
     if unknown:
         raise typer.BadParameter(f"there is no drill {unknown[0]!r}; there are {', '.join(DRILLS)}")
+    if chain not in CHAINS:
+        raise typer.BadParameter(f"the chain is {' or '.join(sorted(CHAINS))}, not {chain!r}")
     output = Output(json)
 
     def report(result: DrillResult) -> None:
         output.emit({"event": "drill", **result.to_json()})
-        for note in result.notes:
+        for note in result.notes + result.remarks:
             output.say(f"{result.name}: {note}")
 
     with TemporaryDirectory(prefix="flare-drill-") as temporary:
-        results = run_drills(chosen, Path(temporary) if folder is None else folder, quick, report)
+        results = run_drills(chosen, Path(temporary) if folder is None else folder, quick, report, chain)
     output.table("", COLUMNS, [_row(result) for result in results])
+    output.emit({"event": "summary", **summary(results)})
     return 0 if all(result.passed for result in results) else 1
 
 
 def _row(r: DrillResult) -> tuple[object, ...]:
     return (
         r.name,
+        r.chain,
         "yes" if r.passed else "no",
         r.finalized,
         r.void,

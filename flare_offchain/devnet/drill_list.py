@@ -7,23 +7,25 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from flare_offchain.blockchain.contracts import RoundView
+from flare_offchain.core.errors import FlareError
 from flare_offchain.core.phases import Phase
+from flare_offchain.devnet.chain_daemon import ChainKind
 from flare_offchain.devnet.drills import STOPPED_FOR_GOOD, DrillNetwork, DrillResult, drill_network
-from flare_offchain.devnet.network import Devnet
+from flare_offchain.devnet.machine_drills import full_disk, restarted_nodes, wrong_clocks
 from flare_offchain.devnet.processes import start_worker
 from flare_offchain.devnet.proxy import Fault, Proxy, answering, wrong_bytes
 from flare_offchain.devnet.victim import points
+from flare_offchain.devnet.wires import wired
 from flare_offchain.workers.plan import Step, proposer_of
 
-Drill = Callable[[Path, bool], DrillResult]
+Drill = Callable[[Path, bool, ChainKind], DrillResult]
 
 
-def killed(folder: Path, quick: bool) -> DrillResult:
+def killed(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:
     """kill −9 at every step of every role, at several moments of it, and start again."""
     result = DrillResult("kill -9 at every step, and restart")
     chosen = [p for p in points() if not quick or p.endswith(":sent")]
@@ -31,7 +33,7 @@ def killed(folder: Path, quick: bool) -> DrillResult:
     claims.mkdir(parents=True)
     program = ("-m", "flare_offchain.devnet.victim", "--claims", str(claims), "--points", *chosen)
     # Steps that need no transaction have no other moments; a proposal is late where somebody died before it.
-    with drill_network(folder, program=program) as drill:
+    with drill_network(folder, chain=chain, program=program) as drill:
 
         def reached() -> set[str]:
             return {path.name for path in claims.iterdir()}
@@ -88,26 +90,6 @@ def _moved(now: RoundView, before: RoundView) -> bool:
     return (now.round, now.phase, now.attempt) != (before.round, before.phase, before.attempt)
 
 
-@contextmanager
-def _wired(folder: Path) -> Iterator[tuple[DrillNetwork, Proxy, Proxy]]:
-    """A network whose workers reach chain and store through a wire each."""
-    wires: list[Proxy] = []
-
-    def prepare(network: Devnet) -> None:
-        wires.append(Proxy(lambda: network.chain_daemon.url))
-        wires.append(Proxy(lambda: _url(network.kubo.endpoint)))
-        places = [wire.start() for wire in wires]
-        network.rpc_for = lambda worker: places[0]
-        network.ipfs_for = lambda worker: places[1]
-
-    try:
-        with drill_network(folder, prepare=prepare) as drill:
-            yield drill, wires[0], wires[1]
-    finally:
-        for wire in wires:
-            wire.stop()
-
-
 def _suffer(drill: DrillNetwork, wire: Proxy, fault: Fault, seconds: float, result: DrillResult) -> None:
     """Put a fault on a wire for some seconds, take it off, and measure how long it takes until the round goes on."""
     before = wire.faulty
@@ -120,10 +102,10 @@ def _suffer(drill: DrillNetwork, wire: Proxy, fault: Fault, seconds: float, resu
     drill.rounds(1)
 
 
-def rpc_faults(folder: Path, quick: bool) -> DrillResult:
+def rpc_faults(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:
     """The endpoint drops connections, hangs, and answers with stale blocks; workers wait and go on."""
     result = DrillResult("RPC drops, hangs, answers with stale blocks")
-    with _wired(folder) as (drill, rpc, _):
+    with wired(folder, chain) as (drill, rpc, _):
         drill.rounds(1)
         old = drill.network.connector.rpc.request("eth_getBlockByNumber", "latest", False)
         faults = [Fault(drop=True), Fault(delay=25.0), Fault(alter=answering("eth_getBlockByNumber", lambda _: old))]
@@ -133,16 +115,15 @@ def rpc_faults(folder: Path, quick: bool) -> DrillResult:
     return result
 
 
-def wrong_chain(folder: Path, quick: bool) -> DrillResult:
+def wrong_chain(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:
     """The endpoint claims to be another chain: workers that start refuse it, and send nothing."""
     result = DrillResult("RPC lies about the chain id")
-    with _wired(folder) as (drill, rpc, _):
+    with wired(folder, chain) as (drill, rpc, _):
         drill.rounds(1)
         config = drill.network.workers[0].config
         _set_chain_id(config, drill.network.connector.chain_id)
         rpc.fault = Fault(alter=answering("eth_chainId", lambda _: "0x5"))
-        drill.away.add(0)
-        _stop(drill, 0)
+        drill.stop_worker(0)
         log = config.with_name("liar.log")
         process = start_worker(config, log)
         code = process.wait(60)
@@ -150,18 +131,17 @@ def wrong_chain(folder: Path, quick: bool) -> DrillResult:
         result.faults = 1
         if code != STOPPED_FOR_GOOD:
             result.notes.append(f"a worker on the wrong chain ended with {code}: {log.read_text()[-300:]}")
-        drill.away.clear()
-        drill.network.start_worker(0)
+        drill.return_worker(0)
         result.recovery_blocks = float(drill.blocks_until_progress())
         drill.rounds(1 if quick else 2)
         drill.count(result)
     return result
 
 
-def store_faults(folder: Path, quick: bool) -> DrillResult:
+def store_faults(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:
     """Kubo is down, slow, and returns wrong bytes; no wrong object is accepted and no update is lost."""
     result = DrillResult("Kubo down, slow, returning wrong bytes")
-    with _wired(folder) as (drill, _, ipfs):
+    with wired(folder, chain) as (drill, _, ipfs):
         drill.rounds(1)
         for fault in (Fault(drop=True), Fault(delay=3.0)):
             _suffer(drill, ipfs, fault, 6.0 if quick else 10.0, result)
@@ -177,10 +157,10 @@ def store_faults(folder: Path, quick: bool) -> DrillResult:
     return result
 
 
-def random_faults(folder: Path, quick: bool) -> DrillResult:
+def random_faults(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:
     """One in a hundred of all calls fails, for many rounds."""
     result = DrillResult("1 % of all calls fail at random")
-    with _wired(folder) as (drill, rpc, ipfs):
+    with wired(folder, chain) as (drill, rpc, ipfs):
         rpc.fault, ipfs.fault = Fault(share=0.01), Fault(share=0.01)
         drill.rounds(4 if quick else 20)
         result.faults = rpc.faulty + ipfs.faulty
@@ -190,18 +170,22 @@ def random_faults(folder: Path, quick: bool) -> DrillResult:
     return result
 
 
-def reorganisations(folder: Path, quick: bool) -> DrillResult:
+def reorganisations(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:
     """Reorganisations of 1 to 10 blocks in every phase; the transactions in them go back to the pool."""
     result = DrillResult("reorganisations of 1 to 10 blocks across every phase")
     phases = [Phase.Training, Phase.Sortition, Phase.Aggregation, Phase.Validation, Phase.Reveal, Phase.Finalized]
-    with drill_network(folder) as drill:
+    with drill_network(folder, chain=chain) as drill:
         drill.rounds(1)
         rpc = drill.network.connector.rpc
         depths = [1, 3, 10] if quick else list(range(1, 11))
         for index, depth in enumerate(depths):
             phase = phases[index % len(phases)]
             drill.until(lambda phase=phase: drill.monitor.moment.phase is phase, 180, phase.name)  # type: ignore[misc]
-            rpc.request("anvil_reorg", depth, [])
+            if chain == "anvil":
+                rpc.request("anvil_reorg", depth, [])
+            else:
+                # geth takes blocks back without another branch: what was in them is gone, from the pool too.
+                rpc.request("debug_setHead", hex(drill.block - depth))
             result.faults += 1
             result.recovery_blocks = max(result.recovery_blocks, float(drill.blocks_until_progress()))
         drill.rounds(2)
@@ -209,10 +193,10 @@ def reorganisations(folder: Path, quick: bool) -> DrillResult:
     return result
 
 
-def two_with_one_key(folder: Path, quick: bool) -> DrillResult:
+def two_with_one_key(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:
     """A second process runs with a worker's keys in a folder of its own."""
     result = DrillResult("two daemons with one key")
-    with drill_network(folder) as drill:
+    with drill_network(folder, chain=chain) as drill:
         drill.rounds(1)
         config = drill.network.workers[0].config
         twin = config.with_name("twin.toml")
@@ -236,10 +220,10 @@ def two_with_one_key(folder: Path, quick: bool) -> DrillResult:
     return result
 
 
-def half_gone(folder: Path, quick: bool) -> DrillResult:
+def half_gone(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:
     """Half of the workers go for good; the others go on, and nobody who is there loses anything."""
     result = DrillResult("half of the workers gone")
-    with drill_network(folder, workers=6) as drill:
+    with drill_network(folder, chain=chain, workers=6) as drill:
         drill.rounds(1)
         for worker in (3, 4, 5):
             drill.away.add(worker)
@@ -254,10 +238,10 @@ def half_gone(folder: Path, quick: bool) -> DrillResult:
     return result
 
 
-def dear_gas(folder: Path, quick: bool) -> DrillResult:
+def dear_gas(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:
     """The base fee jumps to a hundredfold; transactions that are under way are sent again with higher fees."""
     result = DrillResult("gas price spike")
-    with drill_network(folder) as drill:
+    with drill_network(folder, chain=chain) as drill:
         drill.rounds(1)
         for _ in range(2 if quick else 5):
             base, _ = drill.network.connector.fee_levels()
@@ -267,18 +251,6 @@ def dear_gas(folder: Path, quick: bool) -> DrillResult:
             drill.rounds(1)
         drill.count(result)
     return result
-
-
-def _url(multiaddr: str) -> str:
-    """Return the URL of an address such as /ip4/127.0.0.1/tcp/5001."""
-    _, _, host, _, port = multiaddr.split("/")
-    return f"http://{host}:{port}"
-
-
-def _stop(drill: DrillNetwork, worker: int) -> None:
-    process = drill.network.processes[worker]
-    process.terminate()
-    process.wait(30)
 
 
 def _set_chain_id(config: Path, chain_id: int) -> None:
@@ -295,14 +267,45 @@ DRILLS: dict[str, Drill] = {
     "twins": two_with_one_key,
     "half": half_gone,
     "gas": dear_gas,
+    "disk": full_disk,
+    "clock": wrong_clocks,
+    "restart": restarted_nodes,
 }
+ONLY_ON: dict[str, ChainKind] = {"gas": "anvil", "restart": "geth"}
+"""Drills that one kind of node can be put through: anvil alone can be told the base fee, geth alone keeps its chain."""
 
 
-def run_drills(names: list[str], folder: Path, quick: bool, report: Callable[[DrillResult], Any]) -> list[DrillResult]:
-    """Run drills one after another, each in a folder of its own; report each as it ends."""
+def run_drills(
+    names: list[str], folder: Path, quick: bool, report: Callable[[DrillResult], Any], chain: ChainKind = "anvil"
+) -> list[DrillResult]:
+    """Run drills one after another, each in a folder of its own; report each as it ends.
+
+    A drill that cannot be brought to its end has not passed, and says why; the others are run all the same.
+    """
     results = []
     for name in names:
-        sys.stderr.write(f"drill {name}\n")
-        results.append(DRILLS[name](folder / name, quick))
-        report(results[-1])
+        kind = ONLY_ON.get(name, chain)
+        sys.stderr.write(f"drill {name} on {kind}\n")
+        try:
+            result = DRILLS[name](folder / name, quick, kind)
+        except FlareError as error:
+            result = DrillResult(name, notes=[f"it was not brought to its end: {error}"])
+        result.chain = kind
+        results.append(result)
+        report(result)
     return results
+
+
+def summary(results: list[DrillResult]) -> dict[str, Any]:
+    """Return what all drills together counted."""
+    return {
+        "drills": len(results),
+        "passed": sum(r.passed for r in results),
+        "rounds_finished": sum(r.finalized + r.void for r in results),
+        "transactions_lost": sum(r.transactions_lost for r in results),
+        "double_sends": sum(r.double_sends for r in results),
+        "updates_lost": sum(r.updates_lost for r in results),
+        "wrong_objects_accepted": sum(r.wrong_objects for r in results),
+        "honest_fined": sum(r.fined for r in results),
+        "max_recovery_blocks": max((r.recovery_blocks for r in results), default=0.0),
+    }

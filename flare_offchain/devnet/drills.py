@@ -19,6 +19,7 @@ from flare_offchain.audit.auditor import Auditor
 from flare_offchain.blockchain.facts import ConnectorFacts
 from flare_offchain.blockchain.rpc import hex_of
 from flare_offchain.core.errors import Fatal
+from flare_offchain.core.records import RoundHistory
 from flare_offchain.devnet.chain_daemon import ChainKind
 from flare_offchain.devnet.monitor import Monitor, log_tail
 from flare_offchain.devnet.network import Devnet
@@ -48,8 +49,12 @@ class DrillResult:
         updates_lost: of workers that were there, and not in the model of a finalized round.
         wrong_objects: accepted objects that do not hash to their CID, and all other findings of the audit.
         fined: fines of honest members.
+        reactions: blocks from what a worker acts on to its transaction (seed to seat, proposal to vote): how many took
+            how many.
         recovery_blocks: blocks until the network or worker was back, the longest.
-        notes: what else is to be known.
+        notes: what went wrong besides; a drill with a note has not passed.
+        remarks: what else is to be known.
+        chain: the kind of node.
     """
 
     name: str
@@ -63,7 +68,10 @@ class DrillResult:
     wrong_objects: int = 0
     fined: int = 0
     recovery_blocks: float = 0.0
+    reactions: dict[int, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    chain: str = "anvil"
 
     @property
     def passed(self) -> bool:
@@ -101,6 +109,23 @@ class DrillNetwork:
                 raise Fatal(f"worker {worker + 1} ended with exit code {code}; its log ends: {tail}")
             self.killed.append(worker)
             self.network.start_worker(worker)
+
+    def stop_worker(self, worker: int) -> None:
+        """Stop a worker, which is then meant to be gone."""
+        self.away.add(worker)
+        process = self.network.processes[worker]
+        process.terminate()
+        process.wait(60)
+
+    def return_worker(self, worker: int) -> None:
+        """Start a worker again that was stopped."""
+        self.network.start_worker(worker)
+        self.away.discard(worker)
+
+    def pause(self, seconds: float) -> None:
+        """Look on for some seconds."""
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() >= end, seconds + 60, "time")
 
     def until(self, reached: Callable[[], bool], seconds: float, what: str) -> None:
         """Look until something is reached. Raises `Fatal` where it is not in time."""
@@ -160,6 +185,7 @@ class DrillNetwork:
             result.fined += len(r.fines)
             if final is not None:
                 result.updates_lost += max(0, workers - sum(final.accepts(u.index) for u in r.updates))
+        result.reactions = dict(sorted(Counter(blocks for r in ended for blocks in _reactions(r)).items()))
         mined = self._mined()
         result.races_lost = sum(not succeeded for *_, succeeded in mined)
         calls = Counter((sender, data) for sender, _, data, succeeded in mined if succeeded)
@@ -209,6 +235,14 @@ class DrillNetwork:
             if moment > since and entry["message"] in ("waiting", "step taken"):
                 return moment - since
         return 0.0
+
+
+def _reactions(history: RoundHistory) -> Iterator[int]:
+    """Return the blocks from the seed to each seat, and from each proposal to each vote on it."""
+    if history.seed is not None:
+        yield from (seat.block - history.seed.block for seat in history.committee)
+    for proposal in history.proposals.values():
+        yield from (vote.block - proposal.block for vote in history.votes_of(proposal.attempt))
 
 
 @contextmanager

@@ -10,18 +10,16 @@ import argparse
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from flare_offchain.core.types import Address
-from flare_offchain.observability.logging import configure_logging
+from flare_offchain.devnet.program import serve
 from flare_offchain.workers.keeper import Done
 from flare_offchain.workers.plan import Step, View, Wait
-from flare_offchain.workers.runtime import Runtime, Service
-from flare_offchain.workers.settings import WorkerSettings
+from flare_offchain.workers.runtime import Runtime
 from flare_offchain.workers.worker import Worker
 
 MOMENTS = ("before", "ready", "sent", "after")
@@ -99,16 +97,11 @@ def main() -> None:
     parser.add_argument("--claims", type=Path, required=True)
     parser.add_argument("--points", nargs="*", default=points())
     chosen = parser.parse_args()
-    settings = WorkerSettings.read(chosen.config)
-    redactor = configure_logging(settings.log_level, json_lines=True, stream=sys.stdout)
-    service = Service(settings, redactor)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.stop())
 
     def arm(runtime: Runtime) -> None:
         runtime.daemon.actor = Victim(runtime, frozenset(chosen.points), chosen.claims)
 
-    service.run(arm)
+    serve(chosen.config, arm)
 
 
 if __name__ == "__main__":

@@ -99,6 +99,13 @@ class KuboDaemon:
             return
         stop_process(process)
 
+    def kill(self) -> None:
+        """End it at once, as a power cut would; its repository stays."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
     def run(self, *arguments: str) -> str:
         """Run `ipfs` with these arguments in this repository (against the daemon while it runs) and return its output.
 

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from flare_offchain.devnet.drill_list import DRILLS, run_drills
+from flare_offchain.core.errors import Fatal
+from flare_offchain.devnet.drill_list import DRILLS, run_drills, summary
+from flare_offchain.devnet.drills import DrillResult
 from flare_offchain.devnet.proxy import Fault, Proxy, answering, wrong_bytes
 from flare_offchain.devnet.victim import points
 from flare_offchain.workers.plan import Step
@@ -79,12 +81,46 @@ def test_proxy__each_fault__is_felt(tmp_path):
 
 
 def test_results__are_plain_values():
-    from flare_offchain.devnet.drills import DrillResult
-
     result = DrillResult("x", finalized=1)
     assert result.passed and json.loads(json.dumps(result.to_json()))["passed"]
     for name in ("transactions_lost", "double_sends", "updates_lost", "wrong_objects", "fined"):
         assert not DrillResult("x", finalized=1, **{name: 1}).passed
     assert not DrillResult("x").passed
     assert not DrillResult("x", finalized=1, notes=["y"]).passed
-    assert set(DRILLS) >= {"kill", "rpc", "chain-id", "store", "random", "reorg", "twins", "half", "gas"}
+    assert set(DRILLS) == {
+        *("kill", "rpc", "chain-id", "store", "random", "reorg", "twins", "half", "gas", "disk", "clock", "restart")
+    }
+
+
+def test_summary__adds_up__and_names_the_longest_recovery():
+    results = [DrillResult("x", finalized=2, void=1, recovery_blocks=3.0), DrillResult("y", double_sends=2, fined=1)]
+    assert summary(results) == {
+        "drills": 2,
+        "passed": 1,
+        "rounds_finished": 3,
+        "transactions_lost": 0,
+        "double_sends": 2,
+        "updates_lost": 0,
+        "wrong_objects_accepted": 0,
+        "honest_fined": 1,
+        "max_recovery_blocks": 3.0,
+    }
+
+
+def test_drill__that_cannot_be_run__has_not_passed_and_stops_no_other(tmp_path, monkeypatch):
+    def broken(folder, quick, chain):
+        raise Fatal("no node")
+
+    monkeypatch.setitem(DRILLS, "rpc", broken)
+    monkeypatch.setitem(DRILLS, "gas", lambda folder, quick, chain: DrillResult("gas", finalized=1))
+    first, second = run_drills(["rpc", "gas"], tmp_path, True, lambda result: None, "geth")
+    assert not first.passed and "no node" in first.notes[0] and first.chain == "geth"
+    assert second.passed and second.chain == "anvil"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["disk", "clock", "restart"])
+def test_drill__of_a_machine__loses_nothing(tmp_path, name):
+    require("geth" if name == "restart" else "anvil")
+    (result,) = run_drills([name], tmp_path, True, lambda result: None)
+    assert result.passed, result.to_json()
