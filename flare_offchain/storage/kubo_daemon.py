@@ -30,7 +30,7 @@ class KuboDaemon:
     """A daemon that listens on loopback only, on ports that the system picks, and knows no other node.
 
     It finds no peers, announces nothing and reports nothing; two of them meet only by `connect`. Its repository stays
-    when it stops.
+    when it stops, and started again it answers at the same address.
 
     Args:
         repository: its folder (IPFS_PATH); made on the first start.
@@ -52,6 +52,7 @@ class KuboDaemon:
         self._offline = offline
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
+        self._api = "/ip4/127.0.0.1/tcp/0"
 
     @property
     def log(self) -> Path:
@@ -147,9 +148,7 @@ class KuboDaemon:
         path = self.repository / "config"
         config: dict[str, Any] = json.loads(path.read_text())
         config["Bootstrap"] = []
-        config["Addresses"].update(
-            {"API": "/ip4/127.0.0.1/tcp/0", "Gateway": [], "Swarm": ["/ip4/127.0.0.1/tcp/0"], "Announce": []}
-        )
+        config["Addresses"].update({"API": self._api, "Gateway": [], "Swarm": ["/ip4/127.0.0.1/tcp/0"], "Announce": []})
         for section in ("AutoConf", "AutoTLS"):
             config[section] = {"Enabled": False}
         config["Discovery"] = {"MDNS": {"Enabled": False}}
@@ -164,6 +163,8 @@ class KuboDaemon:
         while process is not None and process.poll() is None and time.monotonic() < deadline:
             # The file appears before the daemon listens to it; this line comes after.
             if b"Daemon is ready" in self.log.read_bytes():
+                # Started again, it answers where it did before.
+                self._api = self.endpoint
                 return
             time.sleep(0.05)
         self.stop()

@@ -243,3 +243,15 @@ class TestSameNames:
 
     def test_check_tells_versions(self, big, daemon):
         assert list(big.check().values()) == [daemon.run("version", "--number").strip()]
+
+
+def test_daemon__killed_and_started_again__answers_at_the_same_address_with_what_it_had(kubo_binary, tmp_path):
+    with KuboDaemon(tmp_path / "ipfs", binary=kubo_binary) as daemon:
+        endpoint = daemon.endpoint
+        store = IPFSStorageProvider(endpoint)
+        kept = store.put(b"kept")
+        daemon.kill()
+        with pytest.raises(StorageUnavailable):
+            store.get(kept)
+        daemon.start()
+        assert daemon.endpoint == endpoint and store.get(kept) == b"kept"

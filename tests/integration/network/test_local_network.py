@@ -205,6 +205,10 @@ def test_secrets__of_the_network__are_in_no_log_metric_journal_or_process_list(f
         texts.append(_get(files.status + "/metrics"))
         texts.append(_get(files.status + "/health"))
     texts.append(subprocess.run(["ps", "-eo", "args"], capture_output=True).stdout)
+    processes = [*network.processes.values(), network.kubo.process, network.chain_daemon.process]
+    for process in processes:
+        found = [Path(f"/proc/{process.pid}/{name}") for name in ("cmdline", "environ")]
+        texts += [path.read_bytes() for path in found if path.exists()]
     for text in texts:
         for secret in secrets:
             bare = secret.removeprefix("0x")
