@@ -117,7 +117,7 @@ class EthereumConnector(BlockchainConnector):
         except (ChainUnavailable, KeyError, ValueError):
             coming = 0
         # Not every endpoint builds the pending block. This machine's clock is never asked: it may be wrong.
-        return max(newest + 1, coming)
+        return max(newest, coming)
 
     def balance(self, address: str, block: BlockStamp | None = None) -> int:
         return self._quantity("eth_getBalance", checksum(address), _pin(block))
