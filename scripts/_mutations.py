@@ -315,12 +315,19 @@ MUTATIONS = (
         "proposal, address(0), inner)\n",
         "VoteTest|RevealTest",
     ),
+    Mutation("chain in alpha", _SORTITION, "mstore(add(m, 0x20), chainid())", "mstore(add(m, 0x20), 1)", "ClaimSeat"),
     Mutation(
-        "chain in alpha", _SORTITION, '"flare/alpha", block.chainid, ', '"flare/alpha", uint256(1), ', "ClaimSeat"
+        "round in alpha",
+        _SORTITION,
+        "mstore(add(m, 0x80), round)",
+        "mstore(add(m, 0x80), 0)",
+        "ClaimSeat|FixSeed|Sortition",
     ),
     Mutation(
-        "round in alpha", _SORTITION, "taskId, round, seed)", "taskId, uint32(0), seed)", "ClaimSeat|FixSeed|Sortition"
+        "contract in alpha", _SORTITION, "mstore(add(m, 0x40), address())", "mstore(add(m, 0x40), 1)", "ClaimSeat"
     ),
+    Mutation("task in alpha", _SORTITION, "mstore(add(m, 0x60), taskId)", "mstore(add(m, 0x60), 1)", "ClaimSeat"),
+    Mutation("seed in alpha", _SORTITION, "mstore(add(m, 0xa0), seed)", "mstore(add(m, 0xa0), 1)", "ClaimSeat"),
     Mutation("enrolled once", _TASK, "if (TermLib.isOpen(seat.term())) revert", "if (false) revert", "EnrolTest"),
     Mutation(
         "invited only",

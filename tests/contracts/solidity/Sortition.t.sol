@@ -65,6 +65,18 @@ contract ClaimSeatTest is SortitionTest {
         coordinator.claimSeat(taskId, round, workers[0], proof);
     }
 
+    function test_claimSeat_reverts_whenProofIsOfAnotherSeed() public {
+        requireForeign(coordinator.vrfAlpha(taskId, round, ~coordinator.currentRound(taskId).seed));
+    }
+
+    function test_claimSeat_provesTheHashOfSixFields() public {
+        bytes32 seed = coordinator.currentRound(taskId).seed;
+        vm.assertEq(
+            coordinator.vrfAlpha(taskId, round, seed),
+            keccak256(abi.encode("flare/alpha", block.chainid, address(coordinator), taskId, round, seed))
+        );
+    }
+
     function test_claimSeat_reverts_whenProofIsAnotherChains() public {
         bytes memory proof = proofOf(workers[0]);
         vm.chainId(99);
