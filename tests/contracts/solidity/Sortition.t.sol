@@ -69,7 +69,7 @@ contract ClaimSeatTest is SortitionTest {
         requireForeign(coordinator.vrfAlpha(taskId, round, ~coordinator.currentRound(taskId).seed));
     }
 
-    function test_claimSeat_provesTheHashOfSixFields() public {
+    function test_claimSeat_provesTheHashOfSixFields() public view {
         bytes32 seed = coordinator.currentRound(taskId).seed;
         vm.assertEq(
             coordinator.vrfAlpha(taskId, round, seed),
