@@ -37,7 +37,9 @@ COLUMNS = (
 
 
 def command(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[DRILL]...", help="Which; all by default.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[DRILL]...", help="Which; all but endurance by default.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer faults and rounds of each.")] = False,
     folder: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep the networks' folders here.")] = None,
     chain: Annotated[str, typer.Option(metavar="NAME", help="anvil or geth; some drills need one of them.")] = "anvil",
@@ -47,7 +49,7 @@ def command(
     from flare_offchain.devnet.chain_daemon import CHAINS
     from flare_offchain.devnet.drill_list import DRILLS, run_drills, summary
 
-    chosen = names or list(DRILLS)
+    chosen = names or [name for name in DRILLS if name != "endurance"]
     unknown = sorted(set(chosen) - set(DRILLS))
     if unknown:
         raise typer.BadParameter(f"there is no drill {unknown[0]!r}; there are {', '.join(DRILLS)}")

@@ -15,6 +15,7 @@ from flare_offchain.core.errors import FlareError
 from flare_offchain.core.phases import Phase
 from flare_offchain.devnet.chain_daemon import ChainKind
 from flare_offchain.devnet.drills import STOPPED_FOR_GOOD, DrillNetwork, DrillResult, drill_network
+from flare_offchain.devnet.endurance import endurance
 from flare_offchain.devnet.machine_drills import full_disk, restarted_nodes, wrong_clocks
 from flare_offchain.devnet.processes import start_worker
 from flare_offchain.devnet.proxy import Fault, Proxy, answering, wrong_bytes
@@ -270,6 +271,7 @@ DRILLS: dict[str, Drill] = {
     "disk": full_disk,
     "clock": wrong_clocks,
     "restart": restarted_nodes,
+    "endurance": endurance,
 }
 ONLY_ON: dict[str, ChainKind] = {"gas": "anvil", "restart": "geth"}
 """Drills that one kind of node can be put through: anvil alone can be told the base fee, geth alone keeps its chain."""

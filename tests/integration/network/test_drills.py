@@ -88,7 +88,8 @@ def test_results__are_plain_values():
     assert not DrillResult("x").passed
     assert not DrillResult("x", finalized=1, notes=["y"]).passed
     assert set(DRILLS) == {
-        *("kill", "rpc", "chain-id", "store", "random", "reorg", "twins", "half", "gas", "disk", "clock", "restart")
+        *("kill", "rpc", "chain-id", "store", "random", "reorg", "twins", "half", "gas", "disk", "clock", "restart"),
+        "endurance",
     }
 
 

@@ -87,3 +87,14 @@ def test_state__where_nothing_was_started__says_how_to(tmp_path):
 def test_settings__that_make_no_local_network__are_refused(tmp_path, change, words):
     with pytest.raises(ConfigurationError, match=words):
         DevnetSettings.of(tmp_path, **change)
+
+
+def test_resident__of_this_process__is_what_it_holds():
+    import os
+
+    from flare_offchain.devnet.endurance import resident
+
+    before = resident(os.getpid())
+    held = bytearray(b"x" * (64 * 2**20))
+    assert 60 < resident(os.getpid()) - before < 80 and len(held) == 64 * 2**20
+    assert resident(2**30) != resident(2**30)
