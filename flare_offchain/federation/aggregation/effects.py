@@ -25,16 +25,14 @@ class Effects:
 
     Attributes:
         base: the base model's logits, [N, classes].
-        full: change that the whole (clipped) update brings, [n, N, classes].
-        first_order: change that SMALL_STEP of it brings, divided by SMALL_STEP.
+        changes: change that SMALL_STEP of each clipped update brings, divided by SMALL_STEP, [n, N, classes].
         offsets: change of the output layer's offset of each class, [n, classes]; None where the model has no such
             tensor.
         lengths: norm of each clipped update, [n].
     """
 
     base: Floats
-    full: Floats
-    first_order: Floats
+    changes: Floats
     offsets: Floats | None
     lengths: Floats
 
@@ -62,13 +60,12 @@ def measure_effects(request: SelectionRequest, factors: Floats, lengths: Floats)
     """
     base = request.logits(request.base)
     count = len(request.updates)
-    full, first_order = np.empty((count, *base.shape)), np.empty((count, *base.shape))
+    changes = np.empty((count, *base.shape))
     for start in range(0, count, BATCH):
         part = slice(start, min(count, start + BATCH))
         deltas = _stack(request, factors, part)
-        full[part] = _logits(request, deltas, 1.0, base.shape) - base
-        first_order[part] = (_logits(request, deltas, SMALL_STEP, base.shape) - base) / SMALL_STEP
-    return Effects(base, full, first_order, _offsets(request, base.shape[1]), factors * lengths)
+        changes[part] = (_logits(request, deltas, SMALL_STEP, base.shape) - base) / SMALL_STEP
+    return Effects(base, changes, _offsets(request, base.shape[1]), factors * lengths)
 
 
 def _stack(request: SelectionRequest, factors: Floats, part: slice) -> dict[str, Float32Array]:

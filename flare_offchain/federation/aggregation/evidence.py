@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from flare_offchain.federation.aggregation.effects import Effects
 from flare_offchain.federation.aggregation.information import (
     centred_effects,
-    class_correlations,
     correlation_with,
     median_to_peers,
     pairwise_correlations,
@@ -25,13 +24,11 @@ from flare_offchain.federation.aggregation.information import (
 )
 
 Floats = NDArray[np.float64]
-TEMPERATURE = 2.0
-"""Softens the base model's predictions in the residual, so that samples it has learnt still count a little."""
-BEST_CLASSES = 3
-"""A worker with few classes is judged by those it knows best."""
 OFFSET_WEIGHT = 0.3
 OFFSET_GAIN = 4.0
 """The offset view counts fully where offsets make up a quarter of the update's norm."""
+OFFSET_BONUS = 0.1
+"""The offset view may speak against an update, but hardly for it: a worker with flipped labels has honest offsets."""
 
 
 def coefficient(correlation: Any, samples: int) -> Floats:
@@ -41,37 +38,61 @@ def coefficient(correlation: Any, samples: int) -> Floats:
 
 
 def labelled_evidence(effects: Effects, labels: NDArray[np.int64]) -> Floats:
-    """Return each update's evidence about the probe's labels, [n].
+    """Return each update's evidence about the probe's labels, [n]: the contrast view and the offset view."""
+    contrast = contrast_view(effects, np.eye(effects.classes)[labels])
+    return np.asarray(contrast + np.minimum(OFFSET_WEIGHT * offset_view(effects), OFFSET_BONUS))
 
-    The target is the residual: one-hot labels minus the base model's predictions, which is the direction in which
-    logits have to move. Four views are averaged: the first-order effect on the residual; and, with priors taken out
-    (`centred_effects`), the whole effect on the softened residual over all classes, over the three classes the update
-    knows best, and over the classes that it raises, which are those its worker has. The offset view is added.
+
+def peer_evidence(effects: Effects, cosine: Floats, votes: Floats) -> Floats:
+    """Return each update's evidence without labels, [n].
+
+    What the base model believes of a sample stands in for its label, as far as the model is sure of anything; as far
+    as it is not, an update is judged by its peers: the median coefficient between what the updates do to the probe,
+    and the median cosine between the updates themselves. Peers count by their votes, so copies count once. Needs an
+    honest majority while the model knows little. The offset view is added.
+
+    Args:
+        effects: of the updates.
+        cosine: between each two updates, [n, n].
+        votes: of the updates, [n].
     """
-    one_hot = np.eye(effects.classes)[labels]
+    beliefs = softmax(effects.base)
+    chance = 1 / effects.classes
+    sure = float((beliefs.max(axis=1).mean() - chance) / (1 - chance))
     pooled = effects.samples * (effects.classes - 1)
-    first = coefficient(correlation_with(_per_sample(effects.first_order), one_hot - softmax(effects.base)), pooled)
-    centred = centred_effects(effects.full)
-    target = centred_effects(one_hot - softmax(effects.base / TEMPERATURE))
-    whole = coefficient(correlation_with(centred, target), pooled)
-    by_class = coefficient(class_correlations(centred, target), effects.samples)
-    best = np.sort(by_class, axis=1)[:, -BEST_CLASSES:].mean(axis=1)
-    raised = np.maximum(_per_sample(effects.full).mean(axis=1), 0.0)
-    total = raised.sum(axis=1)
-    own = np.divide((raised * by_class).sum(axis=1), total, out=np.zeros(len(total)), where=total > 0)
-    return np.asarray((first + whole + best + own) / 4 + OFFSET_WEIGHT * offset_view(effects))
+    functional = median_to_peers(coefficient(pairwise_correlations(centred_effects(effects.changes)), pooled), votes)
+    peers = (functional + median_to_peers(cosine, votes)) / 2
+    return np.asarray(
+        sure * contrast_view(effects, beliefs)
+        + (1 - sure) * peers
+        + np.minimum(OFFSET_WEIGHT * offset_view(effects), OFFSET_BONUS)
+    )
 
 
-def peer_evidence(effects: Effects, cosine: Floats) -> Floats:
-    """Return each update's evidence about what its peers do, [n]; needs no labels, but an honest majority.
+def contrast_view(effects: Effects, classes: Floats) -> Floats:
+    """Return the coefficient between logits' changes and classes, class by class, [n], in [-1, 1].
 
-    Two views are averaged: the median coefficient to the other updates between their effects with priors taken out,
-    and the median cosine between the updates themselves. The offset view is added.
+    Row k of the contrast is the mean change over the probe's samples of class k, without what is common to its
+    classes (that changes no prediction); then what is common to the rows is taken off each column (that is a change
+    of prior, which honest workers with few classes make too). Training on true labels raises a class's logit most, or
+    lowers it least, on that class's own samples, whichever classes a worker has: the diagonal stands out. Flipped or
+    permuted labels make other cells stand out, reversal turns the diagonal around. The coefficient is between the
+    contrast and that of the identity. Averaging over samples first keeps what an update learnt of single samples out.
+
+    Args:
+        effects: of the updates.
+        classes: which class each sample is of, as shares that sum to 1, [N, classes].
     """
-    pooled = effects.samples * (effects.classes - 1)
-    functional = median_to_peers(coefficient(pairwise_correlations(centred_effects(effects.full)), pooled))
-    spatial = median_to_peers(cosine)
-    return np.asarray((functional + spatial) / 2 + OFFSET_WEIGHT * offset_view(effects))
+    totals = classes.sum(axis=0)
+    shares = np.divide(classes, totals, out=np.zeros_like(classes), where=totals > 0)
+    flat = effects.changes.transpose(1, 0, 2).reshape(effects.samples, -1)
+    means = (shares.T @ flat).reshape(effects.classes, -1, effects.classes).transpose(1, 0, 2)
+    means -= means.mean(axis=2, keepdims=True)
+    present = totals > 0
+    means[:, present] -= means[:, present].mean(axis=1, keepdims=True)
+    target = np.diag(present.astype(float))
+    target[present] -= target[present].mean(axis=0)
+    return coefficient(correlation_with(means, target), effects.samples * (effects.classes - 1))
 
 
 def offset_view(effects: Effects) -> Floats:
@@ -88,7 +109,3 @@ def offset_view(effects: Effects) -> Floats:
     size = np.linalg.norm(centred, axis=1)
     share = np.divide(size, effects.lengths, out=np.zeros(len(size)), where=effects.lengths > 0)
     return np.asarray(np.clip(skewness(centred), -1.0, 1.0) * np.minimum(1.0, OFFSET_GAIN * share))
-
-
-def _per_sample(effects: Floats) -> Floats:
-    return np.asarray(effects - effects.mean(axis=-1, keepdims=True))

@@ -96,17 +96,17 @@ def chance_share(count: int, parameters: int) -> float:
 
 def cliques(cosine: Floats, least: float) -> list[list[int]]:
     """Return the groups of updates connected by cosines of at least `least`; each update is in one group."""
-    unseen = set(range(len(cosine)))
+    unseen = np.ones(len(cosine), bool)
     groups = []
-    while unseen:
-        frontier = [min(unseen)]
-        unseen.discard(frontier[0])
-        group = []
+    for start in range(len(cosine)):
+        if not unseen[start]:
+            continue
+        unseen[start] = False
+        group, frontier = [start], [start]
         while frontier:
-            member = frontier.pop()
-            group.append(member)
-            linked = [other for other in sorted(unseen) if cosine[member, other] >= least]
-            unseen.difference_update(linked)
-            frontier.extend(linked)
+            linked = np.flatnonzero(unseen & (cosine[frontier.pop()] >= least)).tolist()
+            unseen[linked] = False
+            group += linked
+            frontier += linked
         groups.append(sorted(group))
     return groups

@@ -51,12 +51,6 @@ def correlation_with(effects: Floats, target: Floats) -> Floats:
     return _ratio(flat @ target.reshape(-1), np.linalg.norm(flat, axis=1) * np.linalg.norm(target))
 
 
-def class_correlations(effects: Floats, target: Floats) -> Floats:
-    """Return for each class the cosine over samples, [n, classes]; 0 where either is 0."""
-    products = np.einsum("ijk,jk->ik", effects, target)
-    return _ratio(products, np.sqrt(np.einsum("ijk,ijk->ik", effects, effects)) * np.linalg.norm(target, axis=0))
-
-
 def pairwise_correlations(effects: Floats) -> Floats:
     """Return the cosine between each two effects, [n, n]; one matrix product."""
     flat = effects.reshape(len(effects), -1)
@@ -64,12 +58,27 @@ def pairwise_correlations(effects: Floats) -> Floats:
     return _ratio(flat @ flat.T, np.outer(lengths, lengths))
 
 
-def median_to_peers(matrix: Floats) -> Floats:
-    """Return the median of each row without its diagonal entry, [n]; 0 for a single row."""
+def median_to_peers(matrix: Floats, votes: Floats) -> Floats:
+    """Return the weighted median of each row without its diagonal entry, [n]; 0 for a single row.
+
+    Args:
+        matrix: [n, n].
+        votes: weight of each column, [n], above 0. The median is the first entry, in ascending order, at which half
+            of the row's weight is reached; where it is reached exactly, the mean of that entry and the next.
+    """
     count = len(matrix)
     if count < 2:
         return np.zeros(count)
-    return np.asarray(np.median(matrix[~np.eye(count, dtype=bool)].reshape(count, count - 1), axis=1))
+    others = ~np.eye(count, dtype=bool)
+    values = matrix[others].reshape(count, count - 1)
+    weights = np.broadcast_to(votes, matrix.shape)[others].reshape(count, count - 1)
+    order = np.argsort(values, axis=1, kind="stable")
+    values, weights = np.take_along_axis(values, order, 1), np.take_along_axis(weights, order, 1)
+    below = np.cumsum(weights, axis=1) - weights.sum(axis=1, keepdims=True) / 2
+    # Votes are shares like 1/7: their sums are compared with room for rounding.
+    first, after = (below >= -1e-9).argmax(axis=1), (below > 1e-9).argmax(axis=1)
+    rows = np.arange(count)
+    return np.asarray((values[rows, first] + values[rows, after]) / 2)
 
 
 def skewness(values: Floats) -> Floats:

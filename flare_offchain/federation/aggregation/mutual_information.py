@@ -35,29 +35,35 @@ from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, apply
 from flare_offchain.federation.probe import Probe
 
 Floats = NDArray[np.float64]
-LOSS_SLACK = 0.3
+LOSS_SLACK = 1.0
 """The accept test lets the probe's loss rise by this many standard errors: noise, not harm."""
+CLIP = 2.0
+"""The accepted are clipped to this many times their median norm: honest updates differ in length, too."""
+MAX_SAMPLES = 2.0
+"""An update's samples count up to this many times the median, since workers only claim them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What `compose` needs of the judgement: clip factors and votes of the updates, [n]."""
+    """What `compose` needs of the judgement: norms and votes of the updates, [n]."""
 
-    clips: Floats
+    lengths: Floats
     votes: Floats
 
 
 class MIAggregationStrategy(AggregationStrategy):
     """Keeps updates that know something, and averages them.
 
-    1. Updates are clipped to the median norm.
+    1. Updates are clipped to the median norm, so that length is no evidence.
     2. Updates that lie in the span of the others no more than noise would are rejected (`noise`).
-    3. What each update does to the logits on the round's probe is compared with the probe's labels (or, without
-       labels, with what its peers do); see `evidence`.
+    3. What a small step along each update does to the logits on the round's probe is compared with the probe's labels
+       (or, without labels, with what the base model believes and what its peers do); see `evidence`.
     4. The reference is the median evidence of the better half. Below `mi_threshold` times the reference an update is
        rejected (`low_information`). The cut moves with the round: no absolute threshold can separate.
     5. Near-copies (a cosine of `clique_cosine`) share one vote, unless they are more than half of all.
-    6. The mean of the accepted, weighted by votes and (with `weigh_samples`) samples, is taken.
+    6. The mean of the accepted, clipped to CLIP times their own median norm, weighted by votes and (with
+       `weigh_samples`) capped samples, is taken. Short malicious updates must not shorten the honest ones, so the
+       median is that of the accepted.
     7. With labels, the step is halved up to `max_halvings` times until the probe's loss does not rise; if it still
        rises, nobody is accepted.
 
@@ -67,7 +73,8 @@ class MIAggregationStrategy(AggregationStrategy):
             as long as their evidence is positive; if that does not suffice the round is abandoned.
         test_data_size: the first so many samples of the probe are used, at least 2.
         use_labels: whether to use the probe's labels where it has them.
-        weigh_samples: whether updates weigh by their samples, which workers only claim.
+        weigh_samples: whether updates weigh by their samples, counted up to MAX_SAMPLES times the median, as workers
+            only claim them.
         clique_cosine: from this cosine on updates are copies, in (0, 1].
         max_halvings: 0 to 16.
         score_margin, multiplier_margin: see `AggregationStrategy`.
@@ -82,7 +89,7 @@ class MIAggregationStrategy(AggregationStrategy):
         test_data_size: int = 100,
         *,
         use_labels: bool = True,
-        weigh_samples: bool = False,
+        weigh_samples: bool = True,
         clique_cosine: float = 0.97,
         max_halvings: int = 4,
         score_margin: float = 1e-3,
@@ -115,7 +122,8 @@ class MIAggregationStrategy(AggregationStrategy):
         cosine = cosines(gram)
         effects = measure_effects(request, clips, lengths)
         labels = self._labels(request)
-        scores = peer_evidence(effects, cosine) if labels is None else labelled_evidence(effects, labels)
+        votes = self._votes(cosine)
+        scores = peer_evidence(effects, cosine, votes) if labels is None else labelled_evidence(effects, labels)
         learnt = explained_shares(gram) - chance_share(count, request.schema.parameters)
         if count < 3:
             learnt = np.ones(count)
@@ -130,7 +138,7 @@ class MIAggregationStrategy(AggregationStrategy):
             else:
                 margin = min(share, score - cut)
                 verdicts.append(verdict(score, margin, None if score >= cut else "low_information"))
-        return Judgement(tuple(verdicts), Evidence(clips, self._votes(cosine)))
+        return Judgement(tuple(verdicts), Evidence(lengths, votes))
 
     def compose(self, request: SelectionRequest, judgement: Judgement) -> Plan:
         """Weigh the accepted updates and find the step that the accept test admits."""
@@ -188,11 +196,14 @@ class MIAggregationStrategy(AggregationStrategy):
     def _unhalved(self, request: SelectionRequest, judgement: Judgement) -> Plan:
         evidence: Evidence = judgement.evidence
         samples = np.asarray(request.sample_weights if self.weigh_samples else np.ones(len(request.updates)), float)
+        samples = np.minimum(samples, MAX_SAMPLES * np.median(samples))
         accepted = np.asarray([entry.accepted for entry in judgement.verdicts])
         weights = np.where(accepted, samples * evidence.votes, 0.0)
         # Scaled so that the largest weight uses all bits of a multiplier.
         weights *= MAX_MULTIPLIER / weights.max()
-        verdicts = set_multipliers(judgement.verdicts, np.rint(weights * evidence.clips).astype(int).tolist())
+        bound = CLIP * float(np.median(evidence.lengths[accepted]))
+        clips = np.minimum(1.0, bound / np.maximum(evidence.lengths, 1e-300))
+        verdicts = set_multipliers(judgement.verdicts, np.rint(weights * clips).astype(int).tolist())
         divisor = int(np.maximum(np.rint(weights[accepted]), 1).sum())
         return Plan(verdicts, SUM, divisor)
 

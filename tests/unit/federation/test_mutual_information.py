@@ -7,7 +7,7 @@ import pytest
 
 from flare_offchain.core.errors import ConfigurationError, NoAcceptableUpdate
 from flare_offchain.federation.adversary import behaviour, craft_all
-from flare_offchain.federation.aggregation.mutual_information import MIAggregationStrategy
+from flare_offchain.federation.aggregation.mutual_information import CLIP, MIAggregationStrategy
 from flare_offchain.federation.aggregation.strategy import quantise
 from flare_offchain.federation.attack import AttackContext
 from flare_offchain.federation.probe import Probe
@@ -67,23 +67,38 @@ def test_scores_and_margins_are_on_the_right_sides_of_the_cut():
         assert -1.3 <= entry.score <= 1.3
 
 
-def test_long_updates_are_clipped_to_the_median_norm():
+EVEN = MIAggregationStrategy(weigh_samples=False)
+
+
+def test_long_updates_are_clipped_to_the_median_norm_of_the_accepted():
     request = honest_round()
     longer = replace(request, updates=[scaled(request.updates[0], 100), *request.updates[1:]])
-    plan = MIAggregationStrategy().select(longer)
+    plan = EVEN.select(longer)
     norms = np.linalg.norm(longer.vectors(), axis=1)
     shares = np.array(plan.multipliers) / 4096
-    for i in plan.accepted:
-        assert shares[i] == pytest.approx(min(1, np.median(norms) / norms[i]), abs=2e-4)
+    assert plan.accepted == tuple(range(CLIENTS))
+    assert np.allclose(shares, np.minimum(1, CLIP * np.median(norms) / norms), atol=2e-4)
+    assert shares[0] < 0.05
     assert plan.divisor == 4096 * len(plan.accepted)
+
+
+def test_short_malicious_updates_do_not_shorten_the_honest():
+    request = honest_round()
+    tiny = [scaled(update, -1 / 64) for update in request.updates[-MALICIOUS:]]
+    plan = EVEN.select(replace(request, updates=[*request.updates[:-MALICIOUS], *tiny]))
+    honest = EVEN.select(
+        replace(request, updates=request.updates[:-MALICIOUS], sample_weights=request.sample_weights[:-MALICIOUS])
+    )
+    assert plan.multipliers[:-MALICIOUS] == honest.multipliers
+    assert plan.divisor == honest.divisor
 
 
 def test_copies_share_one_vote():
     request = honest_round()
     copied = replace(request, updates=[request.updates[0]] * 4 + list(request.updates[4:]))
-    plan = MIAggregationStrategy().select(copied)
+    plan = EVEN.select(copied)
     norms = np.linalg.norm(copied.vectors(), axis=1)
-    shares = np.minimum(1, np.median(norms) / norms) * np.where(np.arange(CLIENTS) < 4, 0.25, 1)
+    shares = np.minimum(1, CLIP * np.median(norms) / norms) * np.where(np.arange(CLIENTS) < 4, 0.25, 1)
     assert plan.accepted == tuple(range(CLIENTS))
     assert np.allclose(plan.multipliers, 4096 * shares, atol=1)
 
@@ -91,15 +106,17 @@ def test_copies_share_one_vote():
 def test_a_majority_of_copies_is_no_clique():
     request = honest_round()
     copied = replace(request, updates=[request.updates[0]] * 7 + list(request.updates[7:]))
-    plan = MIAggregationStrategy().select(copied)
+    plan = EVEN.select(copied)
     assert plan.multipliers[0] == max(plan.multipliers)
 
 
-def test_samples_weigh_where_asked_to():
+def test_samples_weigh_up_to_twice_the_median():
     request = honest_round()
-    plan = MIAggregationStrategy(weigh_samples=True).select(request)
-    even = MIAggregationStrategy().select(request)
-    expected = np.array(even.multipliers) * request.sample_weights / max(request.sample_weights)
+    samples = np.array(request.sample_weights)
+    samples[3] = 4096
+    plan = MIAggregationStrategy().select(replace(request, sample_weights=samples.tolist()))
+    counted = np.minimum(samples, 2 * np.median(samples))
+    expected = np.array(EVEN.select(request).multipliers) * counted / counted.max()
     assert np.allclose(plan.multipliers, expected, atol=1)
 
 
@@ -192,7 +209,7 @@ def test_only_test_data_size_samples_are_used():
 
 def test_a_published_choice_inside_the_margin_stands():
     request = honest_round()
-    exact = MIAggregationStrategy()
+    exact = EVEN
     plan = exact.select(request)
     closest = min(plan.accepted, key=lambda i: plan.verdicts[i].margin)
     out = replace(plan.verdicts[closest], reason="low_information", multiplier=0)
@@ -202,7 +219,7 @@ def test_a_published_choice_inside_the_margin_stands():
         divisor=plan.divisor - 4096,
     )
     assert exact.check(request, published)
-    tolerant = MIAggregationStrategy(score_margin=plan.verdicts[closest].margin + 0.01)
+    tolerant = MIAggregationStrategy(weigh_samples=False, score_margin=plan.verdicts[closest].margin + 0.01)
     assert tolerant.check(request, published) == []
 
 

@@ -1,0 +1,225 @@
+"""Accuracy under attack: ours and its peers, against FedAvg over the honest clients alone.
+
+    robustness.py --quick                  digits, alpha 0.5, 40 % malicious, 2 seeds, the attacks of QUICK_ATTACKS
+    robustness.py [--cells FILE]           the full grid; cells already in FILE are not run again
+
+Every rule sees the same data, first weights, order of samples and probes (see `_attacked`). A cell is one rule, attack
+and seed of one setting. Peers are the strategies of this package, stated from their papers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+# One thread a process: two processes on two cores, and BLAS must not fight them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from _attacked import Federation, Outcome, Setting, World
+from _harness import Benchmark, BenchmarkFailed, Row, Sample, run
+
+from flare_offchain.federation.adversary import BEHAVIOURS
+from flare_offchain.federation.aggregation.fedavg import FedAvg
+from flare_offchain.federation.aggregation.registry import strategy_from_spec
+
+CLEAN = "clean"
+OURS, UNLABELLED = "mutual_information", "mutual_information unlabelled"
+MALICIOUS_SHARE = 0.4
+RULES: dict[str, tuple[str, dict[str, Any]]] = {
+    OURS: ("mutual_information", {}),
+    UNLABELLED: ("mutual_information", {"use_labels": False}),
+    "fltrust": ("fltrust", {}),
+    "nnm + geometric median": ("nnm", {"rule": "geometric_median", "malicious_share": MALICIOUS_SHARE}),
+    "centred clipping": ("centred_clipping", {}),
+}
+OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fedavg": ("fedavg", {}),
+    "median": ("median", {}),
+    "trimmed mean": ("trimmed_mean", {"malicious_share": MALICIOUS_SHARE}),
+    "geometric median": ("geometric_median", {}),
+    "krum": ("krum", {"malicious_share": MALICIOUS_SHARE}),
+    "multi-krum": ("multi_krum", {"malicious_share": MALICIOUS_SHARE}),
+    "bulyan": ("bulyan", {"malicious_share": 0.2}),
+    "nnm + trimmed mean": ("nnm", {"malicious_share": MALICIOUS_SHARE}),
+    "norm clipping": ("norm_clipping", {}),
+}
+"""Run at alpha 0.5 alone. Bulyan is defined up to a quarter of malicious updates."""
+USES_LABELS = {OURS, "fltrust"}
+DETECTED = (
+    "gaussian",
+    "gaussian_10",
+    "random",
+    "sign_flip",
+    "ipm_0.1",
+    "ipm_2",
+    "ipm_100",
+    "label_flip",
+    "permutation",
+)
+"""Attacks by which detection is judged; ALIE, Mimic and the like are judged by damage."""
+QUICK_ATTACKS = ("gaussian", "random", "sign_flip", "ipm_0.1", "alie", "min_max", "label_flip", "permutation", "mimic")
+NO_ATTACK = "none"
+DIGITS = {"data": "digits", "rounds": 60, "steps": 10, "learning_rate": 0.3}
+MNIST = {
+    "data": "mnist5k", "rounds": 60, "steps": 10, "learning_rate": 0.2, "hidden": (32,), "pool": 1000, "test": 1000
+}  # fmt: skip
+HEADLINE = "dirichlet:0.5"
+SCHEMES = (HEADLINE, "dirichlet:0.1", "iid")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One training."""
+
+    setting: Setting
+    rule: str
+    attack: str
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """What identifies the cell in a file of results."""
+        return json.dumps([asdict(self.setting), self.rule, self.attack, self.seed], sort_keys=True)
+
+
+def train(cell: Cell) -> Outcome:
+    """Run one cell."""
+    world = World(cell.setting, cell.seed)
+    if cell.rule == CLEAN:
+        return Federation(world, FedAvg(), None, clean=True).run()
+    name, parameters = (RULES | OTHERS)[cell.rule]
+    attack = None if cell.attack == NO_ATTACK else cell.attack
+    return Federation(world, strategy_from_spec(name, parameters), attack).run()
+
+
+class Results:
+    """Outcomes by cell, kept in a file where one is given: one JSON object a line."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path, self._known = path, dict[str, Outcome]()
+        if path is not None and path.is_file():
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                try:
+                    record = json.loads(line)
+                    self._known[record["key"]] = Outcome(**record["outcome"])
+                except (ValueError, TypeError, KeyError) as error:
+                    raise BenchmarkFailed(f"{path}, line {number}: not a cell of this benchmark") from error
+
+    def complete(self, cells: Sequence[Cell], processes: int) -> None:
+        """Run the cells that are missing."""
+        missing = [cell for cell in cells if cell.key not in self._known]
+        with ProcessPoolExecutor(processes) as pool:
+            for cell, outcome in zip(missing, pool.map(train, missing), strict=True):
+                self._known[cell.key] = outcome
+                if self.path is not None:
+                    with self.path.open("a") as file:
+                        file.write(json.dumps({"key": cell.key, "outcome": asdict(outcome)}) + "\n")
+
+    def losses(self, setting: Setting, rule: str, attack: str, seeds: Sequence[int]) -> list[float]:
+        """Return by how many points accuracy differs from clean, seed by seed."""
+        return [
+            100 * (self[Cell(setting, rule, attack, s)].accuracy - self[Cell(setting, CLEAN, NO_ATTACK, s)].accuracy)
+            for s in seeds
+        ]
+
+    def __getitem__(self, cell: Cell) -> Outcome:
+        return self._known[cell.key]
+
+
+def cells_of(setting: Setting, rules: Sequence[str], attacks: Sequence[str], seeds: Sequence[int]) -> Iterator[Cell]:
+    """Yield the cells of one setting, the clean ones first, then seed by seed."""
+    yield from (Cell(setting, CLEAN, NO_ATTACK, seed) for seed in seeds)
+    for seed, rule, attack in itertools.product(seeds, rules, (NO_ATTACK, *attacks)):
+        # An attacker that searches the rule it faces costs sixteen times as much; it is run against ours.
+        if attack != "white_box" or rule in (OURS, UNLABELLED):
+            yield Cell(setting, rule, attack, seed)
+
+
+def worst(results: Results, setting: Setting, rule: str, attacks: Sequence[str], seeds: Sequence[int]) -> str:
+    """Return the attack after which the rule's mean accuracy is lowest."""
+    tried = [a for a in attacks if a != "white_box" or rule in (OURS, UNLABELLED)]
+    return min(tried, key=lambda attack: sum(results.losses(setting, rule, attack, seeds)))
+
+
+def report(
+    bench: Benchmark,
+    results: Results,
+    setting: Setting,
+    rules: Sequence[str],
+    attacks: Sequence[str],
+    seeds: Sequence[int],
+) -> dict[str, float | str]:
+    """Add the rows of one setting and return its summary."""
+    bench.note(setting.describe())
+    clean = Sample.of(100 * results[Cell(setting, CLEAN, NO_ATTACK, seed)].accuracy for seed in seeds)
+    lowest: dict[str, float] = {}
+    at: dict[str, str] = {}
+    place = f"{setting.data} {setting.scheme}"
+    for rule in rules:
+        for attack in (NO_ATTACK, *attacks):
+            if attack == "white_box" and rule not in (OURS, UNLABELLED):
+                continue
+            loss = Sample.of(results.losses(setting, rule, attack, seeds))
+            width = f" ± {1.96 * loss.error:.1f}" if loss.n > 1 else ""
+            case = f"{place}, {rule}, {attack} ({loss.mean:+.1f}{width})"
+            bench.add(Row(case, clean.mean + loss.mean, "%", loss.n, seeds, clean.mean, CLEAN))
+        at[rule] = worst(results, setting, rule, attacks, seeds)
+        lowest[rule] = clean.mean + Sample.of(results.losses(setting, rule, at[rule], seeds)).mean
+    judged = [results[Cell(setting, OURS, attack, seed)] for attack in DETECTED if attack in attacks for seed in seeds]
+    peers = [rule for rule in rules if rule not in USES_LABELS and rule != UNLABELLED]
+    return {
+        "clean": clean.mean,
+        "mi_worst": lowest[OURS],
+        "mi_worst_attack": at[OURS],
+        "fltrust_worst": lowest["fltrust"],
+        "nnm_geomed_worst": lowest["nnm + geometric median"],
+        "mi_unlabelled_worst": lowest[UNLABELLED],
+        "best_unlabelled_peer_worst": max(lowest[rule] for rule in peers),
+        "true_positive_rate": Sample.of(outcome.true_positives for outcome in judged).mean,
+        "false_positive_rate": Sample.of(outcome.false_positives for outcome in judged).mean,
+    }
+
+
+def main() -> None:
+    """Run the quick setting or the full grid."""
+    options: list[tuple[str, dict[str, Any]]] = [
+        ("--cells", {"type": Path, "help": "a file of results to go on with: one JSON object a line"}),
+        ("--data", {"choices": ["digits", "mnist5k"], "help": "only this data set (full run)"}),
+        ("--scheme", {"choices": SCHEMES, "help": "only this partition (full run)"}),
+        ("--seeds", {"type": int, "help": "so many seeds (full run): 20 for digits, 5 for MNIST by default"}),
+    ]
+    bench = Benchmark("robustness", __doc__ or "", options=options)
+    arguments = bench.arguments
+    results = Results(arguments.cells)
+    processes = max(1, len(os.sched_getaffinity(0)))
+    if bench.quick:
+        setting, seeds = Setting(scheme=HEADLINE, **DIGITS), [bench.seed, bench.seed + 1]
+        results.complete(list(cells_of(setting, list(RULES), QUICK_ATTACKS, seeds)), processes)
+        bench.finish(report(bench, results, setting, list(RULES), QUICK_ATTACKS, seeds))
+        return
+    attacks = list(BEHAVIOURS)
+    summary: dict[str, float | str] = {}
+    for budget, scheme in itertools.product((DIGITS, MNIST), SCHEMES):
+        if arguments.data not in (None, budget["data"]) or arguments.scheme not in (None, scheme):
+            continue
+        setting = Setting(scheme=scheme, **budget)  # type: ignore[arg-type]
+        count = arguments.seeds or (20 if budget is DIGITS else 5)
+        seeds = [bench.seed + number for number in range(count)]
+        rules = [*RULES, *OTHERS] if scheme == HEADLINE else list(RULES)
+        results.complete(list(cells_of(setting, rules, attacks, seeds)), processes)
+        found = report(bench, results, setting, rules, attacks, seeds)
+        prefix = f"{setting.data}_{scheme.replace(':', '_')}_"
+        summary |= {prefix + key: value for key, value in found.items()}
+        if budget is DIGITS and scheme == HEADLINE:
+            summary |= found
+    bench.finish(summary)
+
+
+if __name__ == "__main__":
+    run(main)
