@@ -25,14 +25,16 @@ class Effects:
 
     Attributes:
         base: the base model's logits, [N, classes].
-        changes: change that SMALL_STEP of each clipped update brings, divided by SMALL_STEP, [n, N, classes].
+        full: change that the whole (clipped) update brings, [n, N, classes].
+        first_order: change that SMALL_STEP of it brings, divided by SMALL_STEP.
         offsets: change of the output layer's offset of each class, [n, classes]; None where the model has no such
             tensor.
         lengths: norm of each clipped update, [n].
     """
 
     base: Floats
-    changes: Floats
+    full: Floats
+    first_order: Floats
     offsets: Floats | None
     lengths: Floats
 
@@ -60,12 +62,13 @@ def measure_effects(request: SelectionRequest, factors: Floats, lengths: Floats)
     """
     base = request.logits(request.base)
     count = len(request.updates)
-    changes = np.empty((count, *base.shape))
+    full, first_order = np.empty((count, *base.shape)), np.empty((count, *base.shape))
     for start in range(0, count, BATCH):
         part = slice(start, min(count, start + BATCH))
         deltas = _stack(request, factors, part)
-        changes[part] = (_logits(request, deltas, SMALL_STEP, base.shape) - base) / SMALL_STEP
-    return Effects(base, changes, _offsets(request, base.shape[1]), factors * lengths)
+        full[part] = _logits(request, deltas, 1.0, base.shape) - base
+        first_order[part] = (_logits(request, deltas, SMALL_STEP, base.shape) - base) / SMALL_STEP
+    return Effects(base, full, first_order, _offsets(request, base.shape[1]), factors * lengths)
 
 
 def _stack(request: SelectionRequest, factors: Floats, part: slice) -> dict[str, Float32Array]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from flare_offchain.federation.aggregation.effects import Effects
 from flare_offchain.federation.aggregation.information import (
     centred_effects,
+    class_correlations,
     correlation_with,
     median_to_peers,
     pairwise_correlations,
@@ -24,6 +25,10 @@ from flare_offchain.federation.aggregation.information import (
 )
 
 Floats = NDArray[np.float64]
+TEMPERATURE = 2.0
+"""Softens the base model's predictions in the residual, so that samples it has learnt still count a little."""
+BEST_CLASSES = 3
+"""A worker with few classes is judged by those it knows best."""
 OFFSET_WEIGHT = 0.3
 OFFSET_GAIN = 4.0
 """The offset view counts fully where offsets make up a quarter of the update's norm."""
@@ -38,9 +43,38 @@ def coefficient(correlation: Any, samples: int) -> Floats:
 
 
 def labelled_evidence(effects: Effects, labels: NDArray[np.int64]) -> Floats:
-    """Return each update's evidence about the probe's labels, [n]: the contrast view and the offset view."""
-    contrast = contrast_view(effects, np.eye(effects.classes)[labels])
-    return np.asarray(contrast + np.minimum(OFFSET_WEIGHT * offset_view(effects), OFFSET_BONUS))
+    """Return each update's evidence about the probe's labels, [n].
+
+    Half of it is the contrast view, which sees in what class a change speaks for; half is the residual view, which
+    sees whether the probe's errors shrink; the offset view is added. Long training on few classes turns the contrast
+    of honest updates round, flipped labels pass by the residual: neither is enough.
+    """
+    one_hot = np.eye(effects.classes)[labels]
+    views = (contrast_view(effects, one_hot) + residual_view(effects, one_hot)) / 2
+    # The residual view has stood with the offset view's full bonus; the contrast view caps it.
+    offset = OFFSET_WEIGHT * offset_view(effects)
+    return np.asarray(views + (np.minimum(offset, OFFSET_BONUS) + offset) / 2)
+
+
+def residual_view(effects: Effects, one_hot: Floats) -> Floats:
+    """Return how well changes of logits match what is missing of the labels, [n], in [-1, 1].
+
+    The target is the residual: one-hot labels minus the base model's predictions, which is the direction in which
+    logits have to move. The mean of four coefficients: the first-order effect and the residual; and, with priors taken
+    out (`centred_effects`), the whole effect and the softened residual over all classes, over the three classes the
+    update knows best, and over the classes that it raises, which are those its worker has.
+    """
+    pooled = effects.samples * (effects.classes - 1)
+    first = coefficient(correlation_with(_per_sample(effects.first_order), one_hot - softmax(effects.base)), pooled)
+    centred = centred_effects(effects.full)
+    target = centred_effects(one_hot - softmax(effects.base / TEMPERATURE))
+    whole = coefficient(correlation_with(centred, target), pooled)
+    by_class = coefficient(class_correlations(centred, target), effects.samples)
+    best = np.sort(by_class, axis=1)[:, -BEST_CLASSES:].mean(axis=1)
+    raised = np.maximum(_per_sample(effects.full).mean(axis=1), 0.0)
+    total = raised.sum(axis=1)
+    own = np.divide((raised * by_class).sum(axis=1), total, out=np.zeros(len(total)), where=total > 0)
+    return np.asarray((first + whole + best + own) / 4)
 
 
 def peer_evidence(effects: Effects, cosine: Floats, votes: Floats) -> Floats:
@@ -60,7 +94,9 @@ def peer_evidence(effects: Effects, cosine: Floats, votes: Floats) -> Floats:
     chance = 1 / effects.classes
     sure = float((beliefs.max(axis=1).mean() - chance) / (1 - chance))
     pooled = effects.samples * (effects.classes - 1)
-    functional = median_to_peers(coefficient(pairwise_correlations(centred_effects(effects.changes)), pooled), votes)
+    functional = median_to_peers(
+        coefficient(pairwise_correlations(centred_effects(effects.first_order)), pooled), votes
+    )
     peers = (functional + median_to_peers(cosine, votes)) / 2
     return np.asarray(
         sure * contrast_view(effects, beliefs)
@@ -85,7 +121,7 @@ def contrast_view(effects: Effects, classes: Floats) -> Floats:
     """
     totals = classes.sum(axis=0)
     shares = np.divide(classes, totals, out=np.zeros_like(classes), where=totals > 0)
-    flat = effects.changes.transpose(1, 0, 2).reshape(effects.samples, -1)
+    flat = effects.first_order.transpose(1, 0, 2).reshape(effects.samples, -1)
     means = (shares.T @ flat).reshape(effects.classes, -1, effects.classes).transpose(1, 0, 2)
     means -= means.mean(axis=2, keepdims=True)
     present = totals > 0
@@ -109,3 +145,7 @@ def offset_view(effects: Effects) -> Floats:
     size = np.linalg.norm(centred, axis=1)
     share = np.divide(size, effects.lengths, out=np.zeros(len(size)), where=effects.lengths > 0)
     return np.asarray(np.clip(skewness(centred), -1.0, 1.0) * np.minimum(1.0, OFFSET_GAIN * share))
+
+
+def _per_sample(effects: Floats) -> Floats:
+    return np.asarray(effects - effects.mean(axis=-1, keepdims=True))

@@ -51,6 +51,12 @@ def correlation_with(effects: Floats, target: Floats) -> Floats:
     return _ratio(flat @ target.reshape(-1), np.linalg.norm(flat, axis=1) * np.linalg.norm(target))
 
 
+def class_correlations(effects: Floats, target: Floats) -> Floats:
+    """Return for each class the cosine over samples, [n, classes]; 0 where either is 0."""
+    products = np.einsum("ijk,jk->ik", effects, target)
+    return _ratio(products, np.sqrt(np.einsum("ijk,ijk->ik", effects, effects)) * np.linalg.norm(target, axis=0))
+
+
 def pairwise_correlations(effects: Floats) -> Floats:
     """Return the cosine between each two effects, [n, n]; one matrix product."""
     flat = effects.reshape(len(effects), -1)

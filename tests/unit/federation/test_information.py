@@ -8,6 +8,7 @@ from flare_offchain.federation.aggregation.effects import Effects
 from flare_offchain.federation.aggregation.evidence import coefficient, labelled_evidence, offset_view, peer_evidence
 from flare_offchain.federation.aggregation.information import (
     centred_effects,
+    class_correlations,
     correlation_with,
     cross_entropies,
     gaussian_information,
@@ -77,6 +78,9 @@ def test_correlations_against_numpy():
     flat = effects.reshape(4, -1)
     assert np.allclose(correlation_with(effects, target), [np.corrcoef(f, target.ravel())[0, 1] for f in flat])
     assert np.allclose(pairwise_correlations(effects), np.corrcoef(flat))
+    for i in range(4):
+        expected = [np.corrcoef(effects[i, :, c], target[:, c])[0, 1] for c in range(5)]
+        assert np.allclose(class_correlations(effects, target)[i], expected)
 
 
 def test_silence_is_no_information():
@@ -109,7 +113,7 @@ def test_cross_entropies_do_not_overflow():
 
 def effects_of(full, offsets=None):
     rng = np.random.default_rng(8)
-    return Effects(rng.standard_normal(full.shape[1:]), full, offsets, np.ones(len(full)))
+    return Effects(rng.standard_normal(full.shape[1:]), full, full, offsets, np.ones(len(full)))
 
 
 def test_evidence_sees_sign_and_permutation():
@@ -139,15 +143,15 @@ def test_flipped_labels_are_seen_in_whatever_classes_a_worker_has():
 def test_classes_missing_from_the_probe_say_nothing():
     labels = np.arange(60) % 6
     full = np.eye(10)[labels][None]
-    assert labelled_evidence(effects_of(full), labels)[0] > 0.95
-    assert labelled_evidence(effects_of(-full), labels)[0] < -0.95
+    assert labelled_evidence(effects_of(full), labels)[0] > 0.7
+    assert labelled_evidence(effects_of(-full), labels)[0] < -0.7
 
 
 def test_beliefs_of_a_sure_model_stand_in_for_labels():
     labels = np.arange(100) % 10
     right = np.eye(10)[labels] + 0.3 * np.random.default_rng(14).standard_normal((100, 10))
     full = np.stack([right, -right, np.roll(right, 1, axis=1)])
-    effects = Effects(12 * np.eye(10)[labels], full, None, np.ones(3))
+    effects = Effects(12 * np.eye(10)[labels], full, full, None, np.ones(3))
     # The majority is malicious here; a model that knows the samples does not need one that is honest.
     scores = peer_evidence(effects, np.corrcoef(full.reshape(3, -1)), np.ones(3))
     assert scores[0] > 0.8 and scores[1] < -0.8 and abs(scores[2]) < 0.3
