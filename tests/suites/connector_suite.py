@@ -51,9 +51,10 @@ class ConnectorSuite:
 
     def test_head__after_transactions__moves_on_with_rising_times(self, chain, funded):
         before = chain.head()
-        chain.send_value(funded[0], funded[1].address, 1).confirmed()
+        sent = chain.send_value(funded[0], funded[1].address, 1).confirmed()
         after = chain.head()
-        assert after.number == before.number + 1 == chain.block_number
+        # A node may seal further blocks of its own accord.
+        assert before.number < sent.block_number <= after.number <= chain.block_number
         assert after.timestamp >= before.timestamp
         assert chain.stamp(before.number) == before
         assert chain.stamp(after.number) == after
