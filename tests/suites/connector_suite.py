@@ -54,7 +54,7 @@ class ConnectorSuite:
         sent = chain.send_value(funded[0], funded[1].address, 1).confirmed()
         after = chain.head()
         # A node may seal further blocks of its own accord.
-        assert before.number < sent.block_number <= after.number <= chain.block_number
+        assert before.number < sent.block.number <= after.number <= chain.block_number
         assert after.timestamp >= before.timestamp
         assert chain.stamp(before.number) == before
         assert chain.stamp(after.number) == after
