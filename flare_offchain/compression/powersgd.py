@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flare_offchain.compression.allocation import allocate
+from flare_offchain.compression.allocation import Bits, allocate
 from flare_offchain.compression.codec import FRAME_BYTES, relative_error
 from flare_offchain.compression.exact import MAX_MAGNITUDE
 from flare_offchain.compression.layout import Group, groups_of
@@ -55,7 +55,8 @@ class PowerSGDCompressor(FeedbackCodec):
         rank: directions kept of each matrix, 1 to 63; with `ratio`, at most so many.
         power_iterations: full power iterations a round, at least 1; more come closer to the best rank-r error.
         min_compression_rate: a matrix [m, n] is compressed only if m*n >= rate * rank * (m + n); others travel dense.
-        bits: bits of a factor's integers, 2 to 8, before entropy coding.
+        bits: bits of a factor's integers, 2 to 8, before entropy coding; with `ratio`, at most so many of the longer
+            factor's.
         dense_bits: bits of the integers of dense matrices.
         ratio: 0, or how many times smaller than float32 an update should be: then directions and their bits (up to
             `bits`) are spent where they save most error, over all matrices together (`allocation.py`).
@@ -138,14 +139,15 @@ class PowerSGDCompressor(FeedbackCodec):
 
     def _bits_of(
         self, found: dict[int, _Directions], dense: dict[int, GroupPlan], schema: ModelSchema
-    ) -> list[list[int]]:
-        """Return the bits of each direction of each matrix."""
+    ) -> list[list[Bits]]:
+        """Return the bits of both factors of each direction of each matrix."""
         if not self.ratio:
-            return [[self.bits] * item.left.shape[1] for item in found.values()]
+            return [[(self.bits, self.bits)] * item.left.shape[1] for item in found.values()]
         spent = FRAME_BYTES + len(found) + len(UpdatePlan(tuple(dense.values())).to_bytes())
         strengths = [np.ldexp(np.linalg.norm(item.right, axis=0), item.exponent) for item in found.values()]
         budget = 8.0 * (4 * schema.parameters / self.ratio - spent)
-        return allocate(strengths, [sum(item.scaled.shape) for item in found.values()], budget, self.bits)
+        shapes = [(item.scaled.shape[0], item.scaled.shape[1]) for item in found.values()]
+        return allocate(strengths, shapes, budget, self.bits)
 
     def _rank_of(self, group: Group) -> int:
         """Return the rank of a group's approximation; 0 where it would not pay."""
@@ -157,13 +159,13 @@ class PowerSGDCompressor(FeedbackCodec):
         parts = tuple(quantise_dense(target[tensor.name], self.dense_bits) for tensor in group.tensors)
         return GroupPlan(dense=parts if any(part.integers.any() for part in parts) else ())
 
-    def _terms(self, found: _Directions, bits: list[int]) -> tuple[Term, ...]:
-        kept = [index for index, count in enumerate(bits) if count]
+    def _terms(self, found: _Directions, bits: list[Bits]) -> tuple[Term, ...]:
+        kept = [index for index, (count, _) in enumerate(bits) if count]
         if not kept:
             return ()
-        integers = np.stack([_left(found.left[:, k], bits[k]) for k in kept], axis=1)
+        integers = np.stack([_left(found.left[:, k], bits[k][0]) for k in kept], axis=1)
         right = np.ldexp(least_squares(found.scaled, integers.astype(np.float64)), found.exponent)
-        terms = [_term(integers[:, column], right[:, column], bits[k]) for column, k in enumerate(kept)]
+        terms = [_term(integers[:, column], right[:, column], bits[k][1]) for column, k in enumerate(kept)]
         return tuple(_within_range([term for term in terms if term is not None]))
 
     def _check_bases(self, bases: Bases, schema: ModelSchema) -> None:

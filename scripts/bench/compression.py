@@ -11,14 +11,16 @@ intervals of Student's t. Besides, the error-bounded codec on twelve recorded up
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _federated import Arrays, Case, Channel, CodecChannel, Float32Channel, Outcome, divide, load, train
+from _cells import FLOAT32, OURS, Book, Cell, run_cells
+from _federated import Arrays, Case, Outcome
 from _harness import Benchmark, BenchmarkFailed, Row, Sample, run
 from _peer_compressors import PEERS
 
@@ -26,9 +28,6 @@ from flare_offchain.compression import ErrorBoundedCodec, codec_from_spec, decod
 from flare_offchain.compression.codec import relative_error
 from flare_offchain.core.tensors import ModelSchema
 
-Make = Callable[[ModelSchema, int], Channel]
-
-OURS = "ours"
 DIGITS = Case(
     "digits",
     "digits",
@@ -78,7 +77,7 @@ FULL = (
 )
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "digits": {"rank": 16, "bits": 4, "ratio": 100.0, "min_compression_rate": 0.5},
-    "mnist_mlp": {"rank": 16, "bits": 4, "ratio": 190.0, "min_compression_rate": 0.5},
+    "mnist_mlp": {"rank": 32, "bits": 4, "ratio": 185.0, "min_compression_rate": 0.5},
     "mnist_cnn": {"rank": 16, "bits": 4, "ratio": 140.0, "min_compression_rate": 0.5},
     "hapt": {"rank": 16, "bits": 4, "ratio": 95.0, "min_compression_rate": 0.5},
 }
@@ -122,33 +121,42 @@ def _half_width(sample: Sample) -> float:
     return float(t.ppf(0.975, sample.n - 1)) * sample.error if sample.n > 1 else float("nan")
 
 
-def measure(bench: Benchmark, case: Case, seeds: list[int], recorded: list[Arrays]) -> list[Compared]:
-    """Train one case with every compressor; report rows; keep the first seed's recorded updates."""
-    bench.note(f"{case.describe()}; ours {dict(SETTINGS[case.name])}")
-    data = load(case, bench.arguments.data_dir)
-    channels: dict[str, Make] = {OURS: _ours(case)}
-    channels |= {name: peer for name, peer in PEERS.items() if not (bench.quick and name in QUICK_LEFT_OUT)}
-    reference: list[Outcome] = []
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in channels}
-    wanted = [number % case.rounds for number in RECORDED_ROUNDS]
-    for index, seed in enumerate(seeds):
-        shares, test = divide(case, data, seed)
+def measure(
+    bench: Benchmark, cases: list[Case], seeds: list[int], jobs: int
+) -> tuple[dict[str, list[Compared]], list[Arrays]]:
+    """Train every case with every compressor and seed; return the comparisons and the first seed's recorded updates."""
+    cells = [cell for case in cases for seed in seeds for cell in _cells_of(bench, case, seed, seed == seeds[0])]
+    book = Book(bench.arguments.cells)
+    done: dict[tuple[str, str, int], Outcome] = {}
+    recorded: dict[str, list[Arrays]] = {}
+    for cell, outcome, updates, fresh in run_cells(cells, bench.arguments.data_dir, book, jobs):
+        done[cell.case.name, cell.compressor, cell.seed] = outcome
+        if updates:
+            recorded[cell.case.name] = updates
+        if fresh:
+            bench.say(
+                f"{cell.case.name}, {cell.compressor}, seed {cell.seed}: {100 * outcome.accuracy:.2f} %,"
+                f" {outcome.ratio:.1f} x, {outcome.seconds} s"
+            )
+    results = {}
+    for case in cases:
+        bench.note(f"{case.describe()}; ours {dict(SETTINGS[case.name])}")
+        reference = [done[case.name, FLOAT32, seed] for seed in seeds]
+        names = [name for name in (OURS, *PEERS) if (case.name, name, seeds[0]) in done]
+        compared = [compare(name, [done[case.name, name, seed] for seed in seeds], reference) for name in names]
+        _report(bench, case, compared, reference, seeds)
+        results[case.name] = compared
+    return results, [delta for case in cases for delta in recorded[case.name]]
 
-        def keep(number: int, client: int, delta: Arrays, first: bool = index == 0) -> None:
-            if first and client == 0 and number in wanted:
-                recorded.append(delta)
 
-        reference.append(train(case, shares, test, seed, lambda schema, client: Float32Channel(), keep))
-        for name, make in channels.items():
-            outcomes[name].append(train(case, shares, test, seed, make))
-        bench.say(f"{case.name}: seed {seed} done, float32 {100 * reference[-1].accuracy:.2f} %")
-    compared = [compare(name, outcomes[name], reference) for name in channels]
-    _report(bench, case, compared, reference, seeds)
-    return compared
-
-
-def _ours(case: Case) -> Make:
-    return lambda schema, client: CodecChannel(codec_from_spec("powersgd", SETTINGS[case.name]), schema)
+def _cells_of(bench: Benchmark, case: Case, seed: int, first: bool) -> list[Cell]:
+    record = tuple(number % case.rounds for number in RECORDED_ROUNDS) if first else ()
+    peers = [name for name in PEERS if not (bench.quick and name in QUICK_LEFT_OUT)]
+    return [
+        Cell(case, FLOAT32, seed, record=record),
+        Cell(case, OURS, seed, SETTINGS[case.name]),
+        *(Cell(case, name, seed) for name in peers),
+    ]
 
 
 def _report(bench: Benchmark, case: Case, compared: list[Compared], reference: list[Outcome], seeds: list[int]) -> None:
@@ -236,6 +244,14 @@ def plot(folder: Path, name: str, compared: list[Compared]) -> None:
     figure.savefig(folder / f"compression_{name}.png", dpi=150)
 
 
+def _wanted(bench: Benchmark) -> list[str]:
+    known = [case.name for case in (DIGITS, *FULL)]
+    names = known if bench.arguments.cases is None else bench.arguments.cases.split(",")
+    if not set(names) <= set(known):
+        raise BenchmarkFailed(f"the cases are {', '.join(known)}, not {', '.join(names)}")
+    return names
+
+
 def main() -> None:
     """Run the benchmark."""
     bench = Benchmark(
@@ -245,20 +261,22 @@ def main() -> None:
             ("--data-dir", {"type": Path, "help": "folder with mnist/ and har_hapt/, for the full run"}),
             ("--plots", {"type": Path, "help": "folder for pictures"}),
             ("--seeds", {"type": int, "help": "number of seeds"}),
+            ("--cases", {"help": "some of digits,mnist_mlp,mnist_cnn,hapt, with commas"}),
+            ("--cells", {"type": Path, "help": "file of finished trainings: read first, written on"}),
+            ("--jobs", {"type": int, "help": "trainings side by side; by default one a core"}),
         ),
     )
-    cases = (DIGITS,) if bench.quick else (DIGITS, *FULL)
-    if not bench.quick and bench.arguments.data_dir is None:
-        raise BenchmarkFailed("the full run reads MNIST and HAPT from files: name their folder with --data-dir")
+    cases = [DIGITS] if bench.quick else [case for case in (DIGITS, *FULL) if case.name in _wanted(bench)]
+    if any(case.data != "digits" for case in cases) and bench.arguments.data_dir is None:
+        raise BenchmarkFailed("MNIST and HAPT are read from files: name their folder with --data-dir")
     count = bench.arguments.seeds or (QUICK_SEEDS if bench.quick else FULL_SEEDS)
     seeds = [bench.seed % 2**31 + index for index in range(count)]
-    recorded: list[Arrays] = []
+    compared, recorded = measure(bench, cases, seeds, bench.arguments.jobs or len(os.sched_getaffinity(0)))
     results: dict[str, object] = {}
     for case in cases:
-        compared = measure(bench, replace(case), seeds, recorded)
-        results |= summary_of(compared, "" if case is DIGITS else f"{case.name}_")
+        results |= summary_of(compared[case.name], "" if case is DIGITS else f"{case.name}_")
         if bench.arguments.plots is not None:
-            plot(bench.arguments.plots, case.name, compared)
+            plot(bench.arguments.plots, case.name, compared[case.name])
     bounded(bench, recorded, seeds[0])
     speed(bench)
     bench.finish(results)
