@@ -9,8 +9,11 @@ installation. Nothing in this module needs torch.
 | mlp | inputs, hidden ([128]), classes | any shape with `inputs` elements; ReLU between layers |
 | cnn | channels (1), height, width, filters ([16, 32]), dense (64), classes | channels * height * width elements |
 | gru | inputs, hidden (32), classes | [steps, inputs]; the last step's state is classified |
+| tcn | inputs, filters ([32, 64, 64]), classes | [steps, inputs] with any number of steps |
 
-A cnn has, for each entry of filters, a 3 x 3 convolution of padding 1, ReLU and 2 x 2 max pooling.
+A tcn has, for each entry of filters, a convolution over time of 5 steps, stride 2 and padding 2, and ReLU; the mean
+over time is classified. A cnn has, for each entry of filters, a 3 x 3 convolution of padding 1, ReLU and 2 x 2 max
+pooling.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ Parameters = Mapping[str, object]
 
 MAX_LAYERS = 64
 MAX_LENGTH = 2**20
+TIME_KERNEL = 5
+"""Steps that a convolution over time sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +118,15 @@ def _gru(inputs: int, classes: int, hidden: int = 32) -> tuple[Layer, ...]:
     )
 
 
+def _tcn(inputs: int, classes: int, filters: tuple[int, ...] = (32, 64, 64)) -> tuple[Layer, ...]:
+    layers, depths = [], (inputs, *filters)
+    for i, depth in enumerate(filters):
+        fan_in = depths[i] * TIME_KERNEL
+        layers.append(Layer(f"convolution.{i}.weight", (depth, depths[i], TIME_KERNEL), fan_in))
+        layers.append(Layer(f"convolution.{i}.bias", (depth,), fan_in))
+    return (*layers, *_linear("output", classes, depths[-1]))
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     build: Callable[..., tuple[Layer, ...]]
@@ -125,6 +139,7 @@ ARCHITECTURES: Mapping[str, _Entry] = {
     "mlp": _Entry(_mlp, ("inputs", "classes"), {"hidden": (128,)}),
     "cnn": _Entry(_cnn, ("height", "width", "classes"), {"channels": 1, "filters": (16, 32), "dense": 64}),
     "gru": _Entry(_gru, ("inputs", "classes"), {"hidden": 32}),
+    "tcn": _Entry(_tcn, ("inputs", "classes"), {"filters": (32, 64, 64)}),
 }
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from flare_offchain.core.errors import ConfigurationError
+from flare_offchain.core.errors import ConfigurationError, DataError
 from flare_offchain.core.tensors import Float32Array, Weights
 from flare_offchain.models.adapter import ModelAdapter, TrainingOptions, TrainingResult
-from flare_offchain.models.architectures import Architecture, draw_weights
+from flare_offchain.models.architectures import TIME_KERNEL, Architecture, draw_weights
 from flare_offchain.utils.datasets import Dataset
 
 PREDICT_BATCH = 1024
@@ -74,11 +74,32 @@ class RecurrentNetwork(nn.Module):
         return self.output(state[-1])  # type: ignore[no-any-return]
 
 
+class TemporalNetwork(nn.Module):
+    """The tcn architecture."""
+
+    def __init__(self, inputs: int, classes: int, filters: tuple[int, ...]) -> None:
+        super().__init__()
+        depths = (inputs, *filters)
+        self.convolution = nn.ModuleList(
+            nn.Conv1d(depths[i], depths[i + 1], TIME_KERNEL, stride=2, padding=TIME_KERNEL // 2)
+            for i in range(len(filters))
+        )
+        self.output = nn.Linear(depths[-1], classes)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return logits [N, classes] of sequences [N, steps, inputs]."""
+        values = features.transpose(1, 2)
+        for layer in self.convolution:
+            values = torch.relu(layer(values))
+        return self.output(values.mean(dim=2))  # type: ignore[no-any-return]
+
+
 _MODULES: Mapping[str, type[nn.Module]] = {
     "softmax": Perceptron,
     "mlp": Perceptron,
     "cnn": ConvolutionalNetwork,
     "gru": RecurrentNetwork,
+    "tcn": TemporalNetwork,
 }
 
 
@@ -151,12 +172,16 @@ class _Descent:
 class PyTorchModelAdapter(ModelAdapter):
     """A torch module as a `ModelAdapter`.
 
-    Floating-point parameters and buffers (batch normalisation's running statistics too) are the weights; integer
-    buffers (its counters) stay where they are. Weights are float32 whatever the module computes in.
+    Floating-point parameters and buffers (batch normalisation's running statistics too) are the weights: they travel,
+    are combined and are set exactly like any other tensor. Integer buffers (its counters) stay where they are. Weights
+    are float32 whatever the module computes in.
 
-    Training on CPU is deterministic to the bit on one machine: one thread, seeded order, seeded dropout. On CUDA it
-        is as
-    deterministic as the kernels that torch picks; nothing in the protocol relies on it.
+    A lossy update can leave a running variance below zero. The weight keeps that value, so every holder of the model
+    has the same bytes; predictions take it as zero. A batch of a single sample, which has no variance, is left out of
+    the training of a module with batch normalisation.
+
+    Training on CPU is deterministic to the bit on one machine: one thread, seeded order, seeded dropout. On CUDA it is
+    as deterministic as the kernels that torch picks; nothing in the protocol relies on it.
 
     Args:
         module: returns logits [N, classes] for features [N, ...].
@@ -197,7 +222,12 @@ class PyTorchModelAdapter(ModelAdapter):
     def predict(self, features: Float32Array) -> Float32Array:
         """Return logits, float32 [N, classes], in evaluation mode."""
         self.module.eval()
-        return _logits(self.module, features, self.device)
+        with _variances_from_zero(self._norms):
+            return _logits(self.module, features, self.device)
+
+    @property
+    def _norms(self) -> list[nn.modules.batchnorm._BatchNorm]:
+        return [part for part in self.module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
 
     def _fit(self, data: Dataset, epochs: int, learning_rate: float, options: TrainingOptions) -> TrainingResult:
         features = torch.from_numpy(data.features).to(self.device)
@@ -210,7 +240,10 @@ class PyTorchModelAdapter(ModelAdapter):
         devices = [self.device] if self.device.type == "cuda" else []
         with one_torch_thread(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(options.seed)
+            least = 2 if self._norms else 1
             for batch in options.batches(len(data), epochs):
+                if len(batch) < least:
+                    continue
                 index = torch.from_numpy(batch).to(self.device)
                 loss = nn.functional.cross_entropy(self.module(features[index]), labels[index])
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -220,9 +253,27 @@ class PyTorchModelAdapter(ModelAdapter):
                 descent.step()
                 losses.append(loss.detach())
                 sizes.append(len(batch))
+        if not losses:
+            raise DataError("batch normalisation needs batches of at least 2 samples")
         steps = len(losses) // epochs
         weighted = torch.stack(losses[-steps:]).double().cpu() * torch.tensor(sizes[-steps:], dtype=torch.float64)
-        return TrainingResult(len(data), len(losses), float(weighted.sum()) / len(data))
+        return TrainingResult(len(data), len(losses), float(weighted.sum()) / sum(sizes[-steps:]))
+
+
+@contextmanager
+def _variances_from_zero(norms: list[nn.modules.batchnorm._BatchNorm]) -> Iterator[None]:
+    """Hold running variances to zero and above inside the `with` block, and put the values back."""
+    buffers = [
+        norm.running_var for norm in norms if norm.running_var is not None and bool((norm.running_var < 0).any())
+    ]
+    before = [buffer.clone() for buffer in buffers]
+    for buffer in buffers:
+        buffer.clamp_(min=0)
+    try:
+        yield
+    finally:
+        for buffer, values in zip(buffers, before, strict=True):
+            buffer.copy_(values)
 
 
 def _logits(module: nn.Module, features: Float32Array, device: torch.device) -> Float32Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import zipfile
 import zlib
 from pathlib import Path
@@ -29,6 +30,15 @@ def find_file(place: Path, name: str) -> Path:
         if candidate.is_file():
             return candidate
     raise DataError(f"{place} holds no file {name} (nor {name}.gz)")
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file in hex; `DataError` if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
 
 
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:

@@ -24,9 +24,25 @@ from numpy.typing import NDArray
 
 from flare_offchain.core.errors import DataError
 from flare_offchain.core.tensors import Float32Array
-from flare_offchain.utils.datafiles import ArchiveArrays, find_file, read_idx
+from flare_offchain.utils.datafiles import ArchiveArrays, file_digest, find_file, read_idx
 
 Int64Array = NDArray[np.int64]
+
+DIGESTS = {
+    "hapt_raw_int16.npz": "d803f73505591ae3e00d5ad6ac8077b1cecd2a6edd58acf57065b7c0f6fffe41",
+    "fsdd_logmel32x32_u8.npz": "e497904fa99e17305805c845dfefc6288d4ba01a8448d47d733619071e3109a4",
+    "t10k-images-idx3-ubyte.gz": "5634745efa576a17e7d4cf5cd9d09123c75e6538e5114267c2d156edaf519341",
+    "t10k-labels-idx1-ubyte.gz": "ae18e77e031ccde52407f794d123116439864147d33ac992975f85dd4dc42af6",
+    "train-images-idx3-ubyte.gz": "71524e2cd1ad2968737f7f2f2ff69cbfc32df8ccddff51593f7cb2d4e0eb5b64",
+    "train-labels-idx1-ubyte.gz": "fe03b8bd7915f70bf5aa08be480aa413fbd85afcaa58b35d230d335f284fd88e",
+}
+"""SHA-256 of the files that the benchmarks' figures are measured on."""
+
+_FILES = {
+    "hapt": ("hapt_raw_int16.npz",),
+    "fsdd": ("fsdd_logmel32x32_u8.npz",),
+    "mnist": tuple(name for name in DIGESTS if name.endswith("-ubyte.gz")),
+}
 
 HAPT_WINDOW = 128
 HAPT_STEP = 64
@@ -144,6 +160,20 @@ def load_dataset(name: str = "digits", data_dir: str | Path | None = None) -> Da
     if data_dir is None:
         raise DataError(f"the data set {name!r} is read from files: name their folder with --data-dir")
     return _FROM_FILES[name](Path(data_dir))
+
+
+def check_files(name: str, folder: str | Path) -> None:
+    """Raise `DataError` unless a data set's files are, byte for byte, those that the benchmarks were measured on.
+
+    Args:
+        name: hapt, fsdd or mnist; the other data sets have no such files, and nothing is checked.
+        folder: where they are.
+    """
+    for file in _FILES.get(name, ()):
+        path = find_file(Path(folder), file)
+        found = file_digest(path)
+        if found != DIGESTS[file]:
+            raise DataError(f"{path} has SHA-256 {found}, not {DIGESTS[file]}: it is damaged or another edition")
 
 
 def split(dataset: Dataset, seed: int, probe: float | int = 0.1, test: float | int | None = None) -> Split:

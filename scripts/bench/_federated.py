@@ -19,7 +19,7 @@ from _harness import BenchmarkFailed
 from flare_offchain.compression import UpdateCodec
 from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.models import ModelAdapter, TrainingOptions, build_adapter, initial_weights
-from flare_offchain.utils.datasets import Dataset, load_dataset
+from flare_offchain.utils.datasets import Dataset, check_files, load_dataset
 from flare_offchain.utils.partition import partition
 
 Arrays = dict[str, np.ndarray]
@@ -107,6 +107,8 @@ def load(case: Case, data_dir: Path | None) -> Dataset:
     if data_dir is not None:
         named = {"mnist": "mnist", "hapt": "har_hapt"}.get(case.data, case.data)
         folder = next((found for found in (data_dir / named, data_dir / case.data) if found.is_dir()), data_dir)
+    if folder is not None:
+        check_files(case.data, folder)
     return load_dataset(case.data, folder)
 
 

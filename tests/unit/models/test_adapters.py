@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from flare_offchain.core.errors import ConfigurationError
+from flare_offchain.core.errors import ConfigurationError, DataError
 from flare_offchain.models import MockModelAdapter, TrainingOptions, build_adapter, initial_weights
 from flare_offchain.models.pytorch import PyTorchModelAdapter, adapter_from_class, one_torch_thread, select_device
 from tests.suites.model_adapter_suite import ModelAdapterSuite, clusters, same
@@ -62,6 +62,13 @@ class TestRecurrentNetwork(ModelAdapterSuite):
         return build_adapter("gru", {"inputs": 6, "hidden": 16, "classes": 4}, seed, "cpu")
 
 
+class TestTemporalNetwork(ModelAdapterSuite):
+    learning_rate = 0.3
+
+    def make(self, seed=0):
+        return build_adapter("tcn", {"inputs": 6, "filters": [16, 16], "classes": 4}, seed, "cpu")
+
+
 class TestOwnModule(ModelAdapterSuite):
     def make(self, seed=0):
         return adapter_from_class(f"{__name__}:Normalised", {"width": 24}, seed, "cpu")
@@ -74,6 +81,39 @@ class TestOwnModule(ModelAdapterSuite):
         before = adapter.get_weights()["norm.running_mean"]
         adapter.train(clusters())
         assert not np.array_equal(adapter.get_weights()["norm.running_mean"], before)
+
+    def test_statistics_travel_like_weights_and_a_negative_variance_is_taken_as_zero(self):
+        adapter, other = self.make(), self.make(1)
+        weights = adapter.get_weights()
+        weights["norm.running_var"][:3] = [-0.5, -1e-3, 0.0]
+        adapter.set_weights(weights)
+        other.deserialize_weights(adapter.serialize_weights())
+        features = clusters(20).features
+        logits = adapter.predict(features)
+        assert np.isfinite(logits).all()
+        assert np.array_equal(other.predict(features), logits)
+        assert same(adapter.get_weights(), weights)
+        zero = dict(weights) | {"norm.running_var": np.maximum(weights["norm.running_var"], 0)}
+        adapter.set_weights(zero)
+        assert np.array_equal(adapter.predict(features), logits)
+
+    def test_a_batch_of_one_is_left_out_where_there_is_batch_normalisation(self):
+        data = clusters(17)
+        result = self.make().train(data, 2, 0.1, TrainingOptions(batch_size=8))
+        assert result.steps == 4
+        assert np.isfinite(result.loss)
+        adapter = self.make()
+        before = adapter.get_weights()
+        with pytest.raises(DataError, match="batches of at least 2"):
+            adapter.train(data, 1, 0.1, TrainingOptions(batch_size=1))
+        assert same(adapter.get_weights(), before)
+
+    def test_counters_stay_where_they_are(self):
+        adapter = self.make()
+        adapter.train(clusters(), 1)
+        count = int(adapter.module.norm.num_batches_tracked)
+        adapter.set_weights(self.make(1).get_weights())
+        assert int(adapter.module.norm.num_batches_tracked) == count > 0
 
     def test_dropout_is_seeded_and_leaves_torchs_generator_alone(self):
         torch.manual_seed(1)
@@ -122,13 +162,14 @@ def test_missing_cuda_is_said():
         select_device("cuda")
 
 
-@pytest.mark.parametrize("architecture", ["softmax", "mlp", "cnn", "gru"])
+@pytest.mark.parametrize("architecture", ["softmax", "mlp", "cnn", "gru", "tcn"])
 def test_builder_starts_from_the_weights_that_the_seed_gives(architecture):
     parameters = {
         "softmax": {"inputs": 36, "classes": 4},
         "mlp": {"inputs": 36, "classes": 4},
         "cnn": {"height": 6, "width": 6, "classes": 4},
         "gru": {"inputs": 6, "classes": 4},
+        "tcn": {"inputs": 6, "classes": 4},
     }[architecture]
     adapter = build_adapter(architecture, parameters, 9, "cpu")
     assert same(adapter.get_weights(), initial_weights(architecture, parameters, 9))

@@ -27,6 +27,7 @@ CASES = [
     ("cnn", {"height": 6, "width": 6, "classes": 4}, 160 + 16 * 9 * 32 + 32 + 33 * 64 + 65 * 4),
     ("cnn", {"height": 6, "width": 3, "channels": 2, "filters": [5], "dense": 7, "classes": 4}, 95 + 16 * 7 + 32),
     ("gru", {"inputs": 6, "classes": 4}, 96 * 6 + 96 * 32 + 192 + 33 * 4),
+    ("tcn", {"inputs": 6, "classes": 4, "filters": [8, 5]}, 31 * 8 + 41 * 5 + 6 * 4),
 ]
 
 
@@ -106,6 +107,7 @@ def test_numpy_forward_does_not_depend_on_the_number_of_threads():
         ("mlp", {"inputs": 3, "classes": 2, "hidden": "wide"}),
         ("mlp", {"inputs": 3, "classes": 2, "hidden": [1] * 65}),
         ("mlp", {"inputs": 2**20, "classes": 2, "hidden": [2**20]}),
+        ("tcn", {"inputs": 3, "classes": 2, "filters": 8.0}),
         ("cnn", {"height": 2, "width": 2, "classes": 2, "filters": [4, 4]}),
     ],
 )

@@ -1,4 +1,5 @@
 import gzip
+import hashlib
 import sys
 import zipfile
 
@@ -6,8 +7,8 @@ import numpy as np
 import pytest
 
 from flare_offchain.core.errors import DataError
-from flare_offchain.utils import datafiles
-from flare_offchain.utils.datasets import Dataset, from_arrays, load_dataset, split
+from flare_offchain.utils import datafiles, datasets
+from flare_offchain.utils.datasets import Dataset, check_files, from_arrays, load_dataset, split
 
 pytestmark = pytest.mark.unit
 
@@ -271,3 +272,16 @@ class TestSplit:
     def test_amounts_that_leave_nothing_are_refused(self, amounts):
         with pytest.raises(DataError):
             split(self.data(), 0, **amounts)
+
+
+@pytest.mark.parametrize(("name", "files"), [("hapt", 1), ("fsdd", 1), ("mnist", 4)])
+def test_files_of_another_edition_are_refused_by_their_checksum(name, files, tmp_path, monkeypatch):
+    assert len(datasets._FILES[name]) == files
+    with pytest.raises(DataError, match="holds no file"):
+        check_files(name, tmp_path)
+    for file in datasets._FILES[name]:
+        (tmp_path / file).write_bytes(b"other")
+    with pytest.raises(DataError, match="another edition"):
+        check_files(name, tmp_path)
+    monkeypatch.setattr(datasets, "DIGESTS", dict.fromkeys(datasets.DIGESTS, hashlib.sha256(b"other").hexdigest()))
+    check_files(name, tmp_path)
