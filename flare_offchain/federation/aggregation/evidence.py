@@ -90,9 +90,7 @@ def peer_evidence(effects: Effects, cosine: Floats, votes: Floats) -> Floats:
         cosine: between each two updates, [n, n].
         votes: of the updates, [n].
     """
-    beliefs = softmax(effects.base)
-    chance = 1 / effects.classes
-    sure = float((beliefs.max(axis=1).mean() - chance) / (1 - chance))
+    beliefs, sure = softmax(effects.base), certainty(effects.base)
     pooled = effects.samples * (effects.classes - 1)
     functional = median_to_peers(
         coefficient(pairwise_correlations(centred_effects(effects.first_order)), pooled), votes
@@ -103,6 +101,12 @@ def peer_evidence(effects: Effects, cosine: Floats, votes: Floats) -> Floats:
         + (1 - sure) * peers
         + np.minimum(OFFSET_WEIGHT * offset_view(effects), OFFSET_BONUS)
     )
+
+
+def certainty(logits: Floats) -> float:
+    """Return how sure a model is of what it says of the probe, 0 (as sure as chance) to 1; logits [N, classes]."""
+    chance = 1 / logits.shape[1]
+    return float((softmax(logits).max(axis=1).mean() - chance) / (1 - chance))
 
 
 def contrast_view(effects: Effects, classes: Floats) -> Floats:

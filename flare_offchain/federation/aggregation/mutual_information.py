@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flare_offchain.core.errors import ConfigurationError, NoAcceptableUpdate
 from flare_offchain.federation.aggregation.effects import measure_effects
-from flare_offchain.federation.aggregation.evidence import labelled_evidence, peer_evidence
+from flare_offchain.federation.aggregation.evidence import certainty, labelled_evidence, peer_evidence
 from flare_offchain.federation.aggregation.geometry import (
     chance_share,
     clip_factors,
@@ -37,6 +37,8 @@ from flare_offchain.federation.probe import Probe
 Floats = NDArray[np.float64]
 LOSS_SLACK = 1.0
 """The accept test lets the probe's loss rise by this many standard errors: noise, not harm."""
+SURE = 0.5
+"""From this certainty on the base model's own predictions stand in for labels in the accept test."""
 CLIP = 2.0
 """The accepted are clipped to this many times their median norm: honest updates differ in length, too."""
 MAX_SAMPLES = 2.0
@@ -64,8 +66,8 @@ class MIAggregationStrategy(AggregationStrategy):
     6. The mean of the accepted, clipped to CLIP times their own median norm, weighted by votes and (with
        `weigh_samples`) capped samples, is taken. Short malicious updates must not shorten the honest ones, so the
        median is that of the accepted.
-    7. With labels, the step is halved up to `max_halvings` times until the probe's loss does not rise; if it still
-       rises, nobody is accepted.
+    7. The step is halved up to `max_halvings` times until the probe's loss does not rise; if it still rises, nobody is
+       accepted. Without labels the loss is that of the base model's own predictions, once it is sure of them.
 
     Args:
         mi_threshold: share of the reference below which an update is rejected, -1 to 1.
@@ -209,12 +211,14 @@ class MIAggregationStrategy(AggregationStrategy):
 
     def _slacks(self, request: SelectionRequest, plan: Plan) -> Iterator[tuple[int, float]]:
         """Yield for each step shift by how much the probe's loss stays below what is tolerated, in nats."""
-        labels = self._labels(request)
+        labels, base = self._labels(request), request.logits(request.base)
         if labels is None:
-            yield 0, 0.0
-            return
+            if certainty(base) < SURE:
+                yield 0, 0.0
+                return
+            labels = base.argmax(axis=1)
         sums = plan.combine(request.updates, request.schema)
-        before = cross_entropies(request.logits(request.base), labels)
+        before = cross_entropies(base, labels)
         for shift in range(self.max_halvings + 1):
             model = apply(sums, plan.divisor << shift, request.base)
             change = cross_entropies(request.logits(model), labels) - before
