@@ -23,6 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from _attacked import Federation, Outcome, Setting, World
 from _harness import Benchmark, BenchmarkFailed, Row, Sample, run
+from scipy.stats import t as student
 
 from flare_offchain.federation.adversary import BEHAVIOURS
 from flare_offchain.federation.aggregation.fedavg import FedAvg
@@ -166,7 +167,7 @@ def report(
             if attack == "white_box" and rule not in (OURS, UNLABELLED):
                 continue
             loss = Sample.of(results.losses(setting, rule, attack, seeds))
-            width = f" ± {1.96 * loss.error:.1f}" if loss.n > 1 else ""
+            width = f" ± {float(student.ppf(0.975, loss.n - 1)) * loss.error:.1f}" if loss.n > 1 else ""
             case = f"{place}, {rule}, {attack} ({loss.mean:+.1f}{width})"
             bench.add(Row(case, clean.mean + loss.mean, "%", loss.n, seeds, clean.mean, CLEAN))
         at[rule] = worst(results, setting, rule, attacks, seeds)
