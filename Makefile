@@ -10,7 +10,7 @@ FORGE = $(wildcard node_modules/@foundry-rs/forge-*/bin/forge)
 DECISIVE := "proof of a seat" "one vote" "phase of an intake" "phase of a ballot" "proposer" "commitment" \
 	"deadline of an action" "deadline of a push"
 
-.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts network-test bench lock clean
+.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts network-test bench fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -83,10 +83,15 @@ network-test: setup setup-network ## 8 worker processes for 5 rounds on anvil an
 bench: setup ## Run every benchmark in its quick form
 	@for bench in scripts/bench/*.py; do case $$bench in */_*) ;; *) $(BIN)/python $$bench --quick || exit 1;; esac; done
 
+fuzz: setup-dev ## Fuzz every decoder of foreign bytes (SECONDS=60; Linux, Python 3.11 to 3.13)
+	$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/fuzz.lock
+	$(BIN)/python scripts/fuzz_decoders.py --seconds $(or $(SECONDS),60)
+
 lock: $(BIN)/uv ## Pin the dependencies anew
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --prerelease if-necessary-or-explicit --generate-hashes --no-header pyproject.toml --extra train --extra compile -o requirements/run.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --prerelease if-necessary-or-explicit --generate-hashes --no-header pyproject.toml --all-extras --group dev -o requirements/dev.lock
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/analysis.in -o requirements/analysis.lock
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements/fuzz.in -o requirements/fuzz.lock
 
 clean:
 	rm -rf $(VENV) node_modules out cache .coverage* .mypy_cache .ruff_cache .pytest_cache

@@ -163,6 +163,20 @@ def test_altered_bytes_are_refused_or_canonical(data, changes, near_the_start):
 
 
 @settings(max_examples=500, deadline=None)
+@given(st.sampled_from(SAMPLES), st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=40))
+def test_shortened_and_lengthened_updates_are_refused(data, place, more):
+    for other in (data[: int(place * len(data))], data + more):
+        with pytest.raises(MalformedObject):
+            decode_update(other, SCHEMA, CONTEXT)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.sampled_from(SAMPLES), st.sampled_from(SAMPLES), st.floats(0, 1), st.floats(0, 1), st.binary(max_size=8))
+def test_spliced_updates_are_refused_or_canonical(first, second, end, start, between):
+    check(first[: int(end * len(first))] + between + second[int(start * len(second)) :])
+
+
+@settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_plans_are_refused_or_canonical(data):
     check(frame(CONTEXT, data))
