@@ -10,7 +10,7 @@ FORGE = $(wildcard node_modules/@foundry-rs/forge-*/bin/forge)
 DECISIVE := "proof of a seat" "one vote" "phase of an intake" "phase of a ballot" "proposer" "commitment" \
 	"deadline of an action" "deadline of a push"
 
-.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts network-test bench fuzz lock clean
+.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations invariants coverage network-test bench fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,10 +62,18 @@ contracts: setup ## Compile, test and measure the contracts
 	$(BIN)/python scripts/compile.py --check
 	$(FORGE) test
 	$(BIN)/python scripts/check_snapshots.py
+	$(BIN)/python scripts/run_invariants.py --calls 10000
+	$(BIN)/python scripts/forge_coverage.py --lines 98 --branches 95
 	$(BIN)/python scripts/mutate_checks.py --only $(DECISIVE)
 
 mutations: setup ## Remove every check of the contracts, one at a time (half an hour)
 	$(BIN)/python scripts/mutate_checks.py --full
+
+invariants: setup ## A million calls of a campaign against the rules of rounds (an hour and a half; resumable)
+	$(BIN)/python scripts/run_invariants.py
+
+coverage: setup ## Fail below 98 % of the contracts' lines or 95 % of their branches
+	$(BIN)/python scripts/forge_coverage.py --lines 98 --branches 95
 
 unit: setup ## Python tests with coverage
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90

@@ -142,12 +142,14 @@ library VrfProver {
     }
 
     function _double(uint256 x, uint256 y, uint256 z) private pure returns (uint256 x3, uint256 y3, uint256 z3) {
-        uint256 b = mulmod(y, y, P);
-        uint256 s = mulmod(4, mulmod(x, b, P), P);
-        uint256 m = mulmod(3, mulmod(x, x, P), P);
-        x3 = addmod(mulmod(m, m, P), P - addmod(s, s, P), P);
-        y3 = addmod(mulmod(m, addmod(s, P - x3, P), P), P - mulmod(8, mulmod(b, b, P), P), P);
-        z3 = mulmod(2, mulmod(y, z, P), P);
+        unchecked {
+            uint256 b = mulmod(y, y, P);
+            uint256 s = mulmod(4, mulmod(x, b, P), P);
+            uint256 m = mulmod(3, mulmod(x, x, P), P);
+            x3 = addmod(mulmod(m, m, P), P - addmod(s, s, P), P);
+            y3 = addmod(mulmod(m, addmod(s, P - x3, P), P), P - mulmod(8, mulmod(b, b, P), P), P);
+            z3 = mulmod(2, mulmod(y, z, P), P);
+        }
     }
 
     function _addAffine(uint256 x1, uint256 y1, uint256 z1, uint256 x2, uint256 y2)
@@ -155,15 +157,17 @@ library VrfProver {
         pure
         returns (uint256 x3, uint256 y3, uint256 z3)
     {
-        uint256 zz = mulmod(z1, z1, P);
-        uint256 h = addmod(mulmod(x2, zz, P), P - x1, P);
-        uint256 r = addmod(mulmod(y2, mulmod(zz, z1, P), P), P - y1, P);
-        uint256 hh = mulmod(h, h, P);
-        uint256 hhh = mulmod(hh, h, P);
-        uint256 v = mulmod(x1, hh, P);
-        x3 = addmod(mulmod(r, r, P), P - addmod(hhh, addmod(v, v, P), P), P);
-        y3 = addmod(mulmod(r, addmod(v, P - x3, P), P), P - mulmod(y1, hhh, P), P);
-        z3 = mulmod(z1, h, P);
+        unchecked {
+            uint256 zz = mulmod(z1, z1, P);
+            uint256 h = addmod(mulmod(x2, zz, P), P - x1, P);
+            uint256 r = addmod(mulmod(y2, mulmod(zz, z1, P), P), P - y1, P);
+            uint256 hh = mulmod(h, h, P);
+            uint256 hhh = mulmod(hh, h, P);
+            uint256 v = mulmod(x1, hh, P);
+            x3 = addmod(mulmod(r, r, P), P - addmod(hhh, addmod(v, v, P), P), P);
+            y3 = addmod(mulmod(r, addmod(v, P - x3, P), P), P - mulmod(y1, hhh, P), P);
+            z3 = mulmod(z1, h, P);
+        }
     }
 
     function inverse(uint256 a) internal view returns (uint256) {
