@@ -178,7 +178,7 @@ contract Campaign is Players {
         } else if (how % 4 == 1) {
             proof[how / 4 % proof.length] ^= bytes1(uint8(1 + how / 4096 % 255));
         } else if (how % 4 == 2) {
-            proof = proofFor(shown, any(by + 1));
+            proof = proofFor(shown, any(by % workers.length + 1));
         } else {
             proof = VrfProver.prove(secretOf[member], coordinator.vrfAlpha(taskId + 1, round, shown.seed));
         }
