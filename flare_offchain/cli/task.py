@@ -28,10 +28,14 @@ def create(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.toml", help="The task: see scripts/examples/digits_task.toml.")],
     budget: Annotated[str | None, typer.Option(metavar="ETH", help="The first budget, instead of the file's.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Create it although the same task is open already.")] = False,
+    yes_unsafe: Annotated[
+        bool, typer.Option("--yes-unsafe", help="Create it although few attackers could capture a round's committee.")
+    ] = False,
 ) -> None:
     """Put spec, genesis model and probe pool into the store and create the task.
 
-    Shows how likely attackers capture a round's committee, and how long a round can take. Repeated after an
+    Shows how likely attackers capture a round's committee, and how long a round can take; refuses committees
+    that a fifth of the workers may well capture in one of the task's rounds. Repeated after an
     interruption, it finds the task that was created and says so.
 
     Example: flare task create scripts/examples/digits_task.toml --run net --key dev:0
@@ -42,6 +46,7 @@ def create(
     amount = task.budget if budget is None else wei_of(budget)
     longest = _check_rules(network, task.rules)
     _show_capture(task, longest, output)
+    _require_safe(task, yes_unsafe)
     store = network.store
     spec_id, genesis = store.put(task.spec.encode()), store.put(task.genesis)
     if task.pool is not None:
@@ -241,6 +246,27 @@ def _show_capture(task: TaskFile, longest: int, output: Output) -> None:
                 "probability": float(row.probability),
             }
         )
+
+
+def _require_safe(task: TaskFile, yes_unsafe: bool) -> None:
+    """Raise `ConfigurationError` for a committee that is unsafe (docs/threat-model.md), unless that is wanted."""
+    from flare_offchain.consensus.capture import UNSAFE_PROBABILITY, UNSAFE_SHARE, unsafe_probability
+
+    rules = task.rules
+    chance = unsafe_probability(
+        task.workers, rules.expected_committee, rules.threshold_basis_points, rules.max_seats, rules.max_rounds
+    )
+    if chance is None:
+        return
+    text = (
+        f"unsafe: if {float(UNSAFE_SHARE):.0%} of {task.workers} workers acted together, they would capture one of "
+        f"{rules.max_rounds:,} rounds with probability {chance:.3g} (limit: {UNSAFE_PROBABILITY:g})"
+    )
+    if not yes_unsafe:
+        raise ConfigurationError(
+            f"{text}; raise expected_committee or threshold_basis_points, or create it with --yes-unsafe"
+        )
+    progress(text)
 
 
 def _odds(row: CaptureRow) -> str:

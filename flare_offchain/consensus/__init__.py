@@ -1,7 +1,7 @@
 """Deciding together: VRF proofs, sortition, the vote, and the hashes that bind them to a chain."""
 
 from flare_offchain.consensus.ballot import Ballot
-from flare_offchain.consensus.capture import CaptureRow, capture_probability, capture_table
+from flare_offchain.consensus.capture import CaptureRow, capture_probability, capture_table, unsafe_probability
 from flare_offchain.consensus.chain_proof import (
     ChainProof,
     parse_chain_proof,
@@ -54,6 +54,7 @@ __all__ = [
     "reach_agreement",
     "select",
     "threshold",
+    "unsafe_probability",
     "validate_contribution",
     "validate_contributions",
     "verify_for_chain",

@@ -23,12 +23,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import comb, lcm
+from math import comb, expm1, lcm, log1p
 
 from flare_offchain.consensus.sortition import quorum
 
 SHARES = tuple(Fraction(twentieth, 20) for twentieth in range(1, 11))
 """Shares of attackers that a table shows: 5 % to 50 %."""
+
+
+UNSAFE_SHARE = Fraction(1, 5)
+UNSAFE_PROBABILITY = 0.01
+"""A task is unsafe where `UNSAFE_SHARE` of its workers capture one of its rounds with a probability of
+`UNSAFE_PROBABILITY` or more (docs/threat-model.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,24 @@ def capture_table(
         chance = capture_probability(enrolled, malicious, expected, threshold_basis_points, max_seats)
         rows.append(CaptureRow(malicious, share, chance))
     return rows
+
+
+def over_rounds(probability: Fraction, rounds: int) -> float:
+    """Return the probability that at least one of a task's rounds is captured, each with `probability`, 0 to 1;
+    their seeds are independent."""
+    if probability >= 1:
+        return 1.0 if rounds else 0.0
+    return -expm1(rounds * log1p(-float(probability)))
+
+
+def unsafe_probability(
+    enrolled: int, expected: int, threshold_basis_points: int, max_seats: int, rounds: int
+) -> float | None:
+    """Return with what probability `UNSAFE_SHARE` of the workers capture one of the rounds, if that makes the
+    task unsafe; else None. Raises `ValueError` as `capture_probability` does."""
+    (row,) = capture_table(enrolled, expected, threshold_basis_points, max_seats, (UNSAFE_SHARE,))
+    chance = over_rounds(row.probability, rounds)
+    return chance if chance >= UNSAFE_PROBABILITY else None
 
 
 def _uncapped(rules: _Round, seats: int) -> int:

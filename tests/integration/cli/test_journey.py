@@ -1,6 +1,7 @@
 """The life of a deployment, a worker and a task, by the commands alone: in a folder, and on anvil."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -131,6 +132,31 @@ def test_rules_that_the_contract_refuses__create_nothing(tmp_path, spec, flare, 
     assert words in done.err
     assert not list((tmp_path / "net").rglob("objects/*/*"))
     assert flare("task", "list", *run).out.startswith("there is no task")
+
+
+def test_an_unsafe_committee__is_created_only_on_request(tmp_path, spec, flare):
+    spec.write_text(
+        TASK.replace("workers = 6", "workers = 20").replace(
+            "[rules]", "[rules]\nexpected_committee = 5\nthreshold_basis_points = 6000"
+        )
+    )
+    run = ("--run", tmp_path / "net")
+    flare("deploy", *run, "--accounts", 1)
+    done = flare.any("task", "create", spec, *run, "--key", "dev:0")
+    assert done.code == 78
+    assert "20% of 20 workers acted together" in done.err
+    assert "--yes-unsafe" in done.err
+    assert flare("task", "list", *run).out.startswith("there is no task")
+    assert not list((tmp_path / "net").rglob("objects/*/*"))
+    created = flare("task", "create", spec, "--yes-unsafe", *run, "--key", "dev:0", "--json")
+    assert created.record["event"] == "created"
+
+
+def test_the_example_is_safe(tmp_path, flare):
+    run = ("--run", tmp_path / "net")
+    flare("deploy", *run, "--accounts", 1)
+    example = Path(__file__).parents[3] / "scripts/examples/digits_task.toml"
+    assert flare("task", "create", example, *run, "--key", "dev:0", "--json").record["event"] == "created"
 
 
 def test_unknown_data__is_named(tmp_path, spec, flare):

@@ -7,7 +7,7 @@ from math import sqrt
 
 import pytest
 
-from flare_offchain.consensus.capture import capture_probability, capture_table
+from flare_offchain.consensus.capture import capture_probability, capture_table, over_rounds, unsafe_probability
 from flare_offchain.consensus.sortition import MAX_OUTPUT, Seat, insert, quorum, threshold, wins
 
 pytestmark = pytest.mark.unit
@@ -155,3 +155,20 @@ def test_the_table():
 def test_ranges(arguments):
     with pytest.raises(ValueError, match=r"at least|threshold"):
         capture_probability(*arguments)
+
+
+def test_over_rounds_is_the_chance_of_at_least_one():
+    for chance in (Fraction(0), Fraction(1, 10**20), Fraction(1, 7), Fraction(1)):
+        for rounds in (0, 1, 3, 50):
+            exact = 1 - (1 - chance) ** rounds
+            assert over_rounds(chance, rounds) == pytest.approx(float(exact), rel=1e-12)
+
+
+def test_unsafe_is_a_fifth_that_captures_a_round_in_a_hundred_tasks():
+    fifth = capture_probability(100, 20, 16, 6000, 32)
+    assert float(fifth) == pytest.approx(1.1e-5, rel=0.05)
+    limit = next(rounds for rounds in range(1, 10_000) if over_rounds(fifth, rounds) >= 0.01)
+    assert unsafe_probability(100, 16, 6000, 32, limit - 1) is None
+    assert unsafe_probability(100, 16, 6000, 32, limit) == pytest.approx(0.01, rel=0.01)
+    assert unsafe_probability(20, 5, 6000, 32, 1) == pytest.approx(float(capture_probability(20, 4, 5, 6000, 32)))
+    assert unsafe_probability(8, 5, 6000, 32, 1000) is None, "two of eight never reach three seats"
