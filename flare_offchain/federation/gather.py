@@ -55,6 +55,15 @@ class TaskObjects:
             self._model = content_id, read_model(self.store.get(content_id))
         return self._model[1]
 
+    @property
+    def held(self) -> tuple[ContentId, Weights] | None:
+        """The model that was read last, with its content id."""
+        return self._model
+
+    def hold(self, content_id: ContentId, weights: Weights) -> None:
+        """Keep a model that the caller has computed and whose bytes have that content id."""
+        self._model = content_id, weights
+
     def fetch_updates(self, updates: list[UpdateRecord], schema: ModelSchema) -> Mapping[int, bytes | None]:
         """Fetch the objects of a round's updates.
 

@@ -218,6 +218,26 @@ def check_proposal(inputs: RoundInputs, proposed: Proposed) -> ProposalCheck:
     return ProposalCheck(RejectReason.None_, sums_digest)
 
 
+def follow_report(inputs: RoundInputs, report_data: bytes) -> bytes:
+    """Return the bytes of the model that a report's plan gives.
+
+    Nothing is scored or judged: for rounds whose result is final, where the caller compares the content id.
+
+    Raises:
+        MalformedObject: the report is another round's, or an update that it uses is missing or cannot be read.
+        ExactnessError: the plan's sums leave the exact range.
+    """
+    report = Report.decode(report_data)
+    foreign = _foreign(inputs, report)
+    if foreign:
+        raise MalformedObject(foreign)
+    _, decoded = inputs.decode_updates()
+    missing = [index for index in report.used if index not in decoded]
+    if missing:
+        raise MalformedObject(f"update {missing[0]} is missing or cannot be read")
+    return _finish(inputs, inputs.strategy(), report.plan, [decoded[index] for index in report.used])[0]
+
+
 def _foreign(inputs: RoundInputs, report: Report) -> str | None:
     if (report.task_id, report.round) != (inputs.task.task_id, inputs.round):
         return f"the report is of task {report.task_id}, round {report.round}"

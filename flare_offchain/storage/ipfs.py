@@ -41,6 +41,8 @@ class IPFSStorageProvider(StorageProvider):
         ConfigurationError: if there is no endpoint, or one is not an address.
     """
 
+    remote = True
+
     def __init__(
         self,
         endpoints: str | Sequence[str] = DEFAULT_ENDPOINT,

@@ -36,6 +36,9 @@ class StorageProvider(ABC):
         max_object_bytes: longest object to take in or hand out.
     """
 
+    remote = False
+    """Whether objects may come over a network, so that fewer bytes are worth some computing."""
+
     def __init__(self, *, max_object_bytes: int = DEFAULT_MAX_OBJECT_BYTES) -> None:
         self.max_object_bytes = max_object_bytes
 

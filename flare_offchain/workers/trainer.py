@@ -10,6 +10,7 @@ from flare_offchain.core.errors import ChainUnavailable, Fatal, IntegrityError, 
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.tensors import Weights
 from flare_offchain.core.types import ContentId
+from flare_offchain.federation.downlink import newest_model
 from flare_offchain.federation.update import update_context
 from flare_offchain.storage.cid import content_id
 from flare_offchain.workers.plan import View
@@ -95,7 +96,12 @@ class TrainerRole:
         number = view.round.round
         self._remember(s, number)
         try:
-            base = s.objects.model(view.round.base_model)
+            # A folder on this machine gives the whole model sooner than the updates could be combined.
+            wanted = view.round.base_model
+            if s.store.remote:
+                base = newest_model(s.identity, s.history.refresh(), wanted, s.objects)
+            else:
+                base = s.objects.model(wanted)
         except IntegrityError as error:
             # The store may recover before TRAINING closes; giving the round up would be for good.
             raise StorageUnavailable(f"the base model of round {number} cannot be had: {error}") from error
