@@ -22,25 +22,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-# The program itself: its npm front exits with 0 whatever happened.
-FORGE_PATTERN = "node_modules/@foundry-rs/forge-*/bin/forge"
+from _forge import ROOT, ForgeFailed, find_forge
+
 SNAPSHOTS = ROOT / "tests" / "snapshots"
 CONTRACTS = ("ParticipantRegistry", "RoundCoordinator", "RoundViews")
 GAS_TESTS = "^GasTest$"
 TIMEOUT_SECONDS = 900
-
-
-class ForgeFailed(Exception):
-    """forge did not do what was asked of it."""
-
-
-def find_forge() -> Path:
-    """Return the installed forge. Raises `ForgeFailed` unless there is exactly one."""
-    found = sorted(ROOT.glob(FORGE_PATTERN))
-    if len(found) != 1:
-        raise ForgeFailed(f"expected one {FORGE_PATTERN}, found {len(found)}: run `npm ci`")
-    return found[0]
 
 
 def run_forge(*arguments: str, variables: dict[str, str] | None = None) -> str:

@@ -17,16 +17,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-# The program itself: its npm front exits with 0 whatever happened.
-FORGE_PATTERN = "node_modules/@foundry-rs/forge-*/bin/forge"
+from _forge import ROOT, ForgeFailed, find_forge
+
 APART = frozenset({"contracts/libraries/EcVrf.sol"})
 DEPLOYED = tuple(f"contracts/{name}.sol" for name in ("ParticipantRegistry", "RoundCoordinator", "RoundViews"))
 TIMEOUT_SECONDS = 1800
-
-
-class ForgeFailed(Exception):
-    """forge did not measure anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +54,7 @@ class Covered:
 
 def measure(report: Path) -> None:
     """Run the tests and write an lcov report. Raises `ForgeFailed` where they do not pass."""
-    found = sorted(ROOT.glob(FORGE_PATTERN))
-    if len(found) != 1:
-        raise ForgeFailed(f"expected one {FORGE_PATTERN}, found {len(found)}: run `npm ci`")
-    command = [str(found[0]), "coverage", "--ir-minimum", "--exclude-tests", "--report", "lcov"]
+    command = [str(find_forge()), "coverage", "--ir-minimum", "--exclude-tests", "--report", "lcov"]
     with tempfile.TemporaryDirectory(prefix="coverage-") as folder:
         result = subprocess.run(
             [*command, "--report-file", str(report)],

@@ -21,11 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from _forge import ROOT, ForgeFailed, find_forge
 from _mutations import MUTATIONS, Mutation
 
-ROOT = Path(__file__).resolve().parent.parent
-# The program itself: its npm front exits with 0 whatever happened.
-FORGE_PATTERN = "node_modules/@foundry-rs/forge-*/bin/forge"
 COPIED = ("contracts", "tests/contracts/solidity", "tests/vectors", "foundry.toml", "scripts/solc")
 CACHES = ("out/fast", "cache/fast")
 TIMEOUT_SECONDS = 900
@@ -33,14 +31,6 @@ TIMEOUT_SECONDS = 900
 
 class Broken(Exception):
     """A mutation does not apply, or the tests fail without one."""
-
-
-def find_forge() -> Path:
-    """Return the installed forge. Raises `Broken` unless there is exactly one."""
-    found = sorted(ROOT.glob(FORGE_PATTERN))
-    if len(found) != 1:
-        raise Broken(f"expected one {FORGE_PATTERN}, found {len(found)}: run `npm ci`")
-    return found[0]
 
 
 def copy_tree(target: Path) -> None:
@@ -129,7 +119,7 @@ def main() -> int:
             for result in pool.map(try_mutation, chosen):
                 results.append(result)
                 _show(result, arguments.json)
-    except Broken as error:
+    except (Broken, ForgeFailed) as error:
         print(error, file=sys.stderr)
         return 2
     survivors = [result["name"] for result in results if not result["caught"]]

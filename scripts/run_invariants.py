@@ -4,8 +4,8 @@
 
 The moves and the rules are in tests/contracts/solidity/invariants/. Calls are made in batches, each with a seed of its
 own; a batch whose result is in FOLDER already, for the same sources, is not played again, so that a run can be cut
-short and taken up. Exit
-status: 0 if every rule held and everything that the rules speak of was reached, 1 if not, 2 if forge fails to run.
+short and taken up. Exit status: 0 if every rule held and everything that the rules speak of was reached, 1 if not, 2 if
+forge fails to run.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-# The program itself: its npm front exits with 0 whatever happened.
-FORGE_PATTERN = "node_modules/@foundry-rs/forge-*/bin/forge"
+from _forge import ROOT, ForgeFailed, find_forge
+
 SOURCES = ("contracts", "tests/contracts/solidity")
 REFEREE = ROOT / "tests/contracts/solidity/invariants/Referee.sol"
 RUNS_PER_BATCH = 20
@@ -47,12 +46,9 @@ def digest_of_sources() -> str:
 
 def play(seed: int, runs: int, depth: int, tally: Path) -> str | None:
     """Play one batch; what each run reached is appended to `tally`. Return forge's output where a rule was broken."""
-    forge = sorted(ROOT.glob(FORGE_PATTERN))
-    if len(forge) != 1:
-        raise SystemExit(f"expected one {FORGE_PATTERN}, found {len(forge)}: run `npm ci`")
     tally.unlink(missing_ok=True)
     result = subprocess.run(
-        [str(forge[0]), "test", "--match-contract", "^Invariants$"],
+        [str(find_forge()), "test", "--match-contract", "^Invariants$"],
         cwd=ROOT,
         env={
             **os.environ,
@@ -127,4 +123,8 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except ForgeFailed as failed:
+        print(failed, file=sys.stderr)
+        sys.exit(2)

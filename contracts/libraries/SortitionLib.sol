@@ -39,7 +39,7 @@ library SortitionLib {
     /// @param seats the committee's expected size, twice as much once widened.
     function threshold(uint256 enrolled, uint256 seats) internal pure returns (uint256) {
         if (enrolled <= seats) return type(uint256).max;
-        // At most the dividend, as seats are fewer; and enrolled is not 0.
+        // Seats are fewer than enrolled here, so this is at most the dividend, and the divisor is not 0.
         unchecked {
             return type(uint256).max / enrolled * seats;
         }
@@ -51,8 +51,7 @@ library SortitionLib {
     }
 
     /// @notice See `IRoundViews.vrfAlpha`.
-    function alpha(uint256 taskId, uint32 round, bytes32 seed) internal view returns (bytes32) {
-        bytes32 hash;
+    function alpha(uint256 taskId, uint32 round, bytes32 seed) internal view returns (bytes32 hash) {
         // abi.encode("flare/alpha", block.chainid, address(this), taskId, round, seed), written by hand: every claim
         // pays for it.
         assembly ("memory-safe") {
@@ -67,7 +66,6 @@ library SortitionLib {
             mstore(add(m, 0xe0), "flare/alpha")
             hash := keccak256(m, 0x100)
         }
-        return hash;
     }
 
     /// @notice Try to seat `member`; cheap reasons to refuse come before the proof is verified.

@@ -25,6 +25,7 @@ from flare_offchain.utils.bounded_json import load_json
 
 if TYPE_CHECKING:
     from flare_offchain.blockchain.signers import Signer
+
 MAX_RECORD_BYTES = 2**20
 VIEWS = "RoundViews"
 """The contract whose code answers the coordinator's view functions."""

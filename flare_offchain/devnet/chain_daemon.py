@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -22,6 +23,8 @@ GETH_VERSION = "1.17.10"
 """What `scripts/install_geth.sh` builds."""
 ANVIL_CHAIN_ID, GETH_CHAIN_ID = 31337, 1337
 GAS_LIMIT = 30_000_000
+_PORTS = range(20_000, 32_768)
+_PORT_TRIES = 200
 ChainKind = Literal["anvil", "geth"]
 
 
@@ -51,10 +54,22 @@ def find_geth() -> Path:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of the loopback interface that nobody listens on.
+
+    It is below those that systems give to outgoing connections (32768 and up; RFC 6335 has them from 49152), so that
+    none of these takes it before it is listened on.
+
+    Raises:
+        ConfigurationError: if none is found.
+    """
+    for port in random.SystemRandom().sample(_PORTS, _PORT_TRIES):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise ConfigurationError(f"no free port found from {_PORTS.start} to {_PORTS.stop - 1}: close programs that listen")
 
 
 class ChainDaemon(ABC):

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 MAX_BODY_BYTES = 2**26
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "te", "trailer", "upgrade", "host"}
-_HOP_BY_HOP |= {"accept-encoding"}
-"""Headers that are not passed on; without the last one answers come uncompressed, so that they can be altered."""
+_NOT_PASSED_ON = _HOP_BY_HOP | {"accept-encoding"}
+"""Without the last one answers come uncompressed, so that they can be altered."""
 
 
 @dataclass(slots=True)
@@ -132,7 +132,7 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             target = urlsplit(proxy.target())
             connection = HTTPConnection(target.hostname or "", target.port, timeout=60)
             try:
-                headers = {n: v for n, v in self.headers.items() if n.lower() not in _HOP_BY_HOP}
+                headers = {n: v for n, v in self.headers.items() if n.lower() not in _NOT_PASSED_ON}
                 connection.request(self.command, self.path, body=body, headers=headers)
                 answer = connection.getresponse()
                 return answer.status, answer.getheaders(), answer.read(MAX_BODY_BYTES)

@@ -9,8 +9,10 @@ malformed or does not give the recorded content id leads to the whole model, whi
 
 from __future__ import annotations
 
+import logging
+
 from flare_offchain.compression.codec import max_update_bytes
-from flare_offchain.core.errors import FlareError, MalformedObject, RoundAbandoned, StorageUnavailable
+from flare_offchain.core.errors import FlareError, MalformedObject, RoundAbandoned
 from flare_offchain.core.records import ProposalRecord, RoundHistory, TaskHistory
 from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.core.types import ContentId
@@ -20,6 +22,8 @@ from flare_offchain.federation.round import RoundInputs, follow_report
 from flare_offchain.federation.update import TaskIdentity
 from flare_offchain.storage.cid import content_id
 from flare_offchain.utils.serialization import read_model
+
+logger = logging.getLogger(__name__)
 
 _Step = tuple[RoundHistory, ProposalRecord]
 
@@ -35,17 +39,15 @@ def newest_model(identity: TaskIdentity, task: TaskHistory, wanted: ContentId, o
 
     Raises:
         FlareError: the whole model cannot be had either (see `TaskObjects.model`).
-        StorageUnavailable: the store does not answer.
     """
     steps = _way(task, objects.held, wanted)
     if steps and _price(steps) < wanted.size:
         try:
             for round_history, final in steps:
                 objects.hold(*_step(identity, task, round_history, final, objects))
-        except StorageUnavailable:
-            raise
-        except FlareError:
-            return objects.model(wanted)
+        except FlareError as error:
+            # A network store cannot tell an object that is gone from one that is late: the snapshot decides.
+            logger.info("the model is fetched whole, its updates cannot be combined: %s", error)
     return objects.model(wanted)
 
 

@@ -144,20 +144,20 @@ def open_keys(keys: KeySettings) -> tuple[Signer, VrfKey | None, list[str]]:
     if keys.account is not None:
         local = read_account(keys.account, password)
         account: Signer = local
-        secrets += [password, bytes(local.key).hex()]
+        secrets.append(bytes(local.key).hex())
     else:
         account = remote_signer(keys.signer)
     vrf_key = read_vrf_key(keys.vrf, password) if keys.vrf is not None else None
     if vrf_key is not None:
-        secrets += [password, vrf_key.export_secret().hex()]
-    return account, vrf_key, secrets
+        secrets.append(vrf_key.export_secret().hex())
+    return account, vrf_key, [*secrets, password]
 
 
 def remote_signer(signer: SignerSettings | None) -> RemoteSigner:
     """Return the signer elsewhere that the settings name. Raises `ConfigurationError`."""
     if signer is None:
         raise ConfigurationError("the settings name nobody who signs: set keys.account or keys.signer")
-    return RemoteSigner(signer.url, signer.address, method=signer.method, timeout=signer.timeout)  # type: ignore[arg-type]
+    return RemoteSigner(signer.url, signer.address, method=signer.method, timeout=signer.timeout)
 
 
 def connect(settings: WorkerSettings) -> EthereumConnector:

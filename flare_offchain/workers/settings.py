@@ -11,11 +11,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from flare_offchain.core.config import FlareConfig
 from flare_offchain.core.errors import ConfigurationError
 from flare_offchain.workers.daemon import Pace
+
+if TYPE_CHECKING:
+    from flare_offchain.blockchain.signers import SigningMethod
 
 Role = Literal["worker", "keeper"]
 _GWEI = 10**9
@@ -74,7 +77,7 @@ class SignerSettings:
 
     url: str = field(repr=False)
     address: str
-    method: str
+    method: SigningMethod
     timeout: float
 
 
@@ -183,11 +186,12 @@ def _keys(reader: _Reader, role: str, dry: bool) -> KeySettings | None:
 
 
 def _signer(reader: _Reader, url: str) -> SignerSettings:
-    method = reader.text("keys.method", "eth_signTransaction")
-    if method not in ("eth_signTransaction", "account_signTransaction"):
-        raise ConfigurationError(
-            f"{reader.file}: keys.method is eth_signTransaction or account_signTransaction, not {method!r}"
-        )
+    from flare_offchain.blockchain.signers import METHODS
+
+    asked = reader.text("keys.method", METHODS[0])
+    method = next((known for known in METHODS if known == asked), None)
+    if method is None:
+        raise ConfigurationError(f"{reader.file}: keys.method is {' or '.join(METHODS)}, not {asked!r}")
     return SignerSettings(url, reader.text("keys.address"), method, reader.seconds("keys.timeout", 20.0))
 
 

@@ -19,6 +19,7 @@ from flare_offchain.core.errors import NoAcceptableUpdate
 from flare_offchain.core.tensors import ModelSchema
 from flare_offchain.federation.adversary import AttackContext, Backdoor, Behaviour, LocalData, behaviour, craft_all
 from flare_offchain.federation.aggregation.fedavg import FedAvg
+from flare_offchain.federation.aggregation.information import cross_entropies, softmax
 from flare_offchain.federation.aggregation.strategy import AggregationStrategy, SelectionRequest, quantise
 from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, apply
 from flare_offchain.federation.probe import Probe
@@ -168,9 +169,7 @@ def _descend(weights: Arrays, features: np.ndarray, labels: np.ndarray, rate: np
         before = values[-1] @ weights[f"{name}.weight"].transpose(0, 2, 1) + weights[f"{name}.bias"][:, None]
         values.append(np.maximum(before, np.float32(0)))
     logits = values[-1] @ weights["output.weight"].transpose(0, 2, 1) + weights["output.bias"][:, None]
-    logits -= logits.max(axis=-1, keepdims=True)
-    powers = np.exp(logits)
-    gradient = powers / powers.sum(axis=-1, keepdims=True)
+    gradient = softmax(logits)
     clients, batch = labels.shape
     gradient[np.arange(clients)[:, None], np.arange(batch)[None], labels] -= 1
     gradient /= np.float32(batch)
@@ -297,9 +296,7 @@ class Federation:
         vector = (self.schema.flatten(base) + step).astype(np.float32)
         part = self._harm_part
         logits = self.forward(self.schema.unflatten(vector), part.features).astype(np.float64)
-        logits -= logits.max(axis=1, keepdims=True)
-        chosen = logits[np.arange(len(logits)), part.labels]
-        return float((np.log(np.exp(logits).sum(axis=1)) - chosen).mean())
+        return float(cross_entropies(logits, part.labels).mean())
 
     def _success(self, model: Arrays) -> float | None:
         if not isinstance(self.attack, Backdoor):

@@ -1,7 +1,6 @@
 """Trainings of the compression benchmark as cells: one compressor, case and seed each, side by side and resumable.
 
-A cell is what its key says and nothing else, so a run that was cut short goes on where it stopped: finished cells are
-lines of a JSON file, found again by their key.
+Finished cells are kept in a book (`_book`).
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _book import Book
 from _federated import Arrays, Case, Channel, CodecChannel, Float32Channel, Outcome, divide, load, train
 from _peer_compressors import PEERS
 
@@ -68,45 +68,42 @@ def run_cell(cell: Cell, data_dir: Path | None) -> tuple[Outcome, list[Arrays]]:
     return train(cell.case, shares, test, cell.seed, cell.channel, keep if cell.record else None), recorded
 
 
-class Book:
-    """Finished cells: in memory, and in a file if there is one."""
+def _outcome(**fields: Any) -> Outcome:
+    return Outcome(**(fields | {"curve": tuple(fields["curve"])}))
+
+
+class CellBook:
+    """Finished cells, and beside their file an archive of each cell's recorded updates."""
 
     def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._done: dict[str, Outcome] = {}
-        if path is not None and path.is_file():
-            for line in path.read_text().splitlines():
-                entry = json.loads(line)
-                entry["outcome"]["curve"] = tuple(entry["outcome"]["curve"])
-                self._done[entry["key"]] = Outcome(**entry["outcome"])
+        self._book = Book(path, _outcome)
 
     def find(self, cell: Cell) -> tuple[Outcome, list[Arrays]] | None:
         """Return what a cell gave, or None if it is still to run."""
-        outcome = self._done.get(cell.key)
-        if outcome is None or not cell.record:
-            return None if outcome is None else (outcome, [])
+        outcome = self._book.find(cell.key)
         recorded = self._recorded(cell)
-        return None if recorded is None else (outcome, recorded)
+        return None if outcome is None or recorded is None else (outcome, recorded)
 
     def add(self, cell: Cell, outcome: Outcome, recorded: list[Arrays]) -> None:
         """Keep a finished cell."""
-        if self._path is None:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        if recorded:
+        archive = self._archive(cell)
+        if archive is not None and recorded:
             flat = {f"{number}/{name}": array for number, delta in enumerate(recorded) for name, array in delta.items()}
-            np.savez(self._archive(cell), **flat)
-        with self._path.open("a") as file:
-            file.write(json.dumps({"key": cell.key, "outcome": asdict(outcome)}) + "\n")
+            archive.parent.mkdir(parents=True, exist_ok=True)
+            np.savez(archive, **flat)
+        self._book.add(cell.key, outcome)
 
-    def _archive(self, cell: Cell) -> Path:
-        assert self._path is not None
-        return self._path.with_suffix(f".{cell.case.name}.{cell.seed}.npz")
+    def _archive(self, cell: Cell) -> Path | None:
+        path = self._book.path
+        return None if path is None else path.with_suffix(f".{cell.case.name}.{cell.seed}.npz")
 
     def _recorded(self, cell: Cell) -> list[Arrays] | None:
-        if not self._archive(cell).is_file():
+        if not cell.record:
+            return []
+        path = self._archive(cell)
+        if path is None or not path.is_file():
             return None
-        with np.load(self._archive(cell), allow_pickle=False) as archive:
+        with np.load(path, allow_pickle=False) as archive:
             deltas: list[Arrays] = [{} for _ in cell.record]
             for key in archive.files:
                 number, _, name = key.partition("/")
@@ -115,7 +112,7 @@ class Book:
 
 
 def run_cells(
-    cells: list[Cell], data_dir: Path | None, book: Book, jobs: int
+    cells: list[Cell], data_dir: Path | None, book: CellBook, jobs: int
 ) -> Iterator[tuple[Cell, Outcome, list[Arrays], bool]]:
     """Yield every cell with its outcome, its recorded updates and whether it ran now, as they finish."""
     rest = []

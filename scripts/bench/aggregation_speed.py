@@ -1,7 +1,7 @@
 """Speed and memory of a round's aggregation by mutual information on one core, and of the update codec.
 
 1,000 workers (quick: too) send updates of a perceptron of 9,610 parameters: 64 inputs, 128 hidden, 10 classes; the
-probe has 100 digits. Updates are what training a step on single digits gives, so that nothing is degenerate. Scoring is
+probe has 100 digits. Updates are a step of SGD on eight digits each, so that nothing is degenerate. Scoring is
 everything that turns updates into verdicts: Gram matrix, noise test, forwards, mutual information, votes. Aggregation
 is that, the plan with its accept test, the exact sum and the model. Each is measured `REPETITIONS` times; the median
 counts. Times are processor time of one thread, so that other work on the machine counts little. Peak memory is what is
@@ -21,10 +21,12 @@ import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
+from _attacked import Population, Setting
 from _harness import Benchmark, BenchmarkFailed, Row, run
 
 from flare_offchain.compression.codecs import codec_from_spec
 from flare_offchain.core.tensors import ModelSchema
+from flare_offchain.federation.adversary import LocalData
 from flare_offchain.federation.aggregation.effects import measure_effects
 from flare_offchain.federation.aggregation.evidence import labelled_evidence
 from flare_offchain.federation.aggregation.geometry import clip_factors, gram_matrix, norms
@@ -38,6 +40,7 @@ from flare_offchain.utils.datasets import load_dataset
 
 WORKERS = 1_000
 PROBE = 100
+SAMPLES = 8
 ARCHITECTURE = {"inputs": 64, "classes": 10, "hidden": [128]}
 REPETITIONS = 5
 SCORE_LIMIT_MS, AGGREGATE_LIMIT_MS, MEMORY_MARGIN_MIB = 200.0, 500.0, 200.0
@@ -51,30 +54,14 @@ def make_request(seed: int, workers: int) -> SelectionRequest:
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(data))
     base = initial_weights("mlp", ARCHITECTURE, seed)
     schema = ModelSchema.of(base)
-    updates = []
-    for worker in range(workers):
-        mine = order[PROBE:][np.arange(worker * 8, worker * 8 + 8) % (len(order) - PROBE)]
-        updates.append(quantise(_gradient_step(base, features[mine], data.labels[mine]), schema))
+    rest = np.arange(workers * SAMPLES).reshape(workers, SAMPLES) % (len(order) - PROBE)
+    parts = [LocalData(features[own], data.labels[own], data.classes) for own in order[PROBE:][rest]]
+    every = np.broadcast_to(np.arange(SAMPLES) / SAMPLES, (workers, 1, SAMPLES))
+    stacked = Population.of(parts).deltas(base, Setting("digits", "iid", steps=1, batch=SAMPLES), every)
+    updates = [quantise({name: array[i] for name, array in stacked.items()}, schema) for i in range(workers)]
     probe = Probe(features[order[:PROBE]], data.labels[order[:PROBE]])
     forward, many = forward_function("mlp", ARCHITECTURE), forward_many_function("mlp", ARCHITECTURE)
     return SelectionRequest(updates, [16] * workers, base, schema, forward, probe, many)
-
-
-def _gradient_step(base: dict[str, np.ndarray], features: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Return a step of SGD at rate 0.1 on a perceptron with one hidden layer."""
-    hidden = np.maximum(features @ base["hidden.0.weight"].T + base["hidden.0.bias"], 0)
-    logits = hidden @ base["output.weight"].T + base["output.bias"]
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    gradient = powers / powers.sum(axis=1, keepdims=True)
-    gradient[np.arange(len(labels)), labels] -= 1
-    gradient *= np.float32(-0.1 / len(labels))
-    below = (gradient @ base["output.weight"]) * (hidden > 0)
-    return {
-        "hidden.0.weight": below.T @ features,
-        "hidden.0.bias": below.sum(axis=0),
-        "output.weight": gradient.T @ hidden,
-        "output.bias": gradient.sum(axis=0),
-    }
 
 
 def aggregate(request: SelectionRequest) -> None:
@@ -104,8 +91,8 @@ def information(request: SelectionRequest) -> None:
 
 
 def codec_speed(seed: int) -> float:
-    """Return MB of float32 encoded and decoded a second, a 256 x 256 layer at a time."""
-    weights = np.random.Generator(np.random.PCG64(seed)).standard_normal((256, 256)).astype(np.float32)
+    """Return MB of float32 encoded and decoded a second, of an update of 1,048,576 parameters."""
+    weights = np.random.Generator(np.random.PCG64(seed)).standard_normal((1024, 1024)).astype(np.float32)
     delta = {"weight": weights * np.float32(0.01)}
     schema = ModelSchema.of(delta)
     codec = codec_from_spec("powersgd", {"rank": 4})

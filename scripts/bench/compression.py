@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _cells import FLOAT32, OURS, Book, Cell, run_cells
+from _cells import FLOAT32, OURS, Cell, CellBook, run_cells
 from _federated import Arrays, Case, Outcome
 from _harness import Benchmark, BenchmarkFailed, Row, Sample, run
 from _peer_compressors import PEERS
@@ -126,7 +126,7 @@ def measure(
 ) -> tuple[dict[str, list[Compared]], list[Arrays]]:
     """Train every case with every compressor and seed; return the comparisons and the first seed's recorded updates."""
     cells = [cell for case in cases for seed in seeds for cell in _cells_of(bench, case, seed, seed == seeds[0])]
-    book = Book(bench.arguments.cells)
+    book = CellBook(bench.arguments.cells)
     done: dict[tuple[str, str, int], Outcome] = {}
     recorded: dict[str, list[Arrays]] = {}
     for cell, outcome, updates, fresh in run_cells(cells, bench.arguments.data_dir, book, jobs):

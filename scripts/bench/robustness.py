@@ -22,6 +22,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from _attacked import Federation, Outcome, Setting, World
+from _book import Book
 from _harness import Benchmark, BenchmarkFailed, Row, Sample, run
 from scipy.stats import t as student
 
@@ -100,27 +101,17 @@ def train(cell: Cell) -> Outcome:
 
 
 class Results:
-    """Outcomes by cell, kept in a file where one is given: one JSON object a line."""
+    """Outcomes by cell, kept in a file where one is given."""
 
     def __init__(self, path: Path | None) -> None:
-        self.path, self._known = path, dict[str, Outcome]()
-        if path is not None and path.is_file():
-            for number, line in enumerate(path.read_text().splitlines(), 1):
-                try:
-                    record = json.loads(line)
-                    self._known[record["key"]] = Outcome(**record["outcome"])
-                except (ValueError, TypeError, KeyError) as error:
-                    raise BenchmarkFailed(f"{path}, line {number}: not a cell of this benchmark") from error
+        self._book = Book(path, Outcome)
 
     def complete(self, cells: Sequence[Cell], processes: int) -> None:
         """Run the cells that are missing."""
-        missing = [cell for cell in cells if cell.key not in self._known]
+        missing = [cell for cell in cells if self._book.find(cell.key) is None]
         with ProcessPoolExecutor(processes) as pool:
             for cell, outcome in zip(missing, pool.map(train, missing), strict=True):
-                self._known[cell.key] = outcome
-                if self.path is not None:
-                    with self.path.open("a") as file:
-                        file.write(json.dumps({"key": cell.key, "outcome": asdict(outcome)}) + "\n")
+                self._book.add(cell.key, outcome)
 
     def losses(self, setting: Setting, rule: str, attack: str, seeds: Sequence[int]) -> list[float]:
         """Return by how many points accuracy differs from clean, seed by seed."""
@@ -130,7 +121,10 @@ class Results:
         ]
 
     def __getitem__(self, cell: Cell) -> Outcome:
-        return self._known[cell.key]
+        found = self._book.find(cell.key)
+        if found is None:
+            raise BenchmarkFailed(f"this training was not run: {cell.key}")
+        return found
 
 
 def cells_of(setting: Setting, rules: Sequence[str], attacks: Sequence[str], seeds: Sequence[int]) -> Iterator[Cell]:

@@ -27,6 +27,7 @@ from flare_offchain.core.types import Address, ContentId
 
 if TYPE_CHECKING:
     from flare_offchain.blockchain.signers import Signer
+
 _MAX_PROOF_BYTES = 2**16 - 1
 
 

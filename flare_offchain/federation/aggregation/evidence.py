@@ -51,8 +51,8 @@ def labelled_evidence(effects: Effects, labels: NDArray[np.int64]) -> Floats:
     """
     one_hot = np.eye(effects.classes)[labels]
     views = (contrast_view(effects, one_hot) + residual_view(effects, one_hot)) / 2
-    # The residual view has stood with the offset view's full bonus; the contrast view caps it.
     offset = OFFSET_WEIGHT * offset_view(effects)
+    # Beside the contrast the bonus is capped; the residual, which measures less of what offsets tell, keeps it whole.
     return np.asarray(views + (np.minimum(offset, OFFSET_BONUS) + offset) / 2)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from eth_account import Account
 
 from flare_offchain.blockchain.ethereum import EthereumConnector
 from flare_offchain.core.errors import ChainUnavailable
+from flare_offchain.devnet.chain_daemon import free_port
 
 ROOT = Path(__file__).parents[3]
 ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
@@ -23,9 +23,7 @@ class Anvil:
     def __init__(self, *options: str) -> None:
         if not ANVIL.exists():
             pytest.skip("anvil is not installed: npm ci")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         command = [str(ANVIL), "--host", "127.0.0.1", "--port", str(self.port), "--hardfork", "prague"]
         command += ["--silent", "--accounts", "1", *options]

@@ -9,11 +9,14 @@ from flare_offchain.blockchain.ethereum import EthereumConnector
 from flare_offchain.devnet.chain_daemon import fund
 from tests.integration.geth.conftest import POLICY
 from tests.suites.connector_suite import ConnectorSuite
+from tests.suites.deployment_suite import DeploymentSuite
 
 pytestmark = pytest.mark.integration
 
 
-class TestEthereumConnectorOnGeth(ConnectorSuite):
+class GethFixtures:
+    """A connector, accounts with money from geth's own developer account, and its time."""
+
     @pytest.fixture
     def chain(self, geth):
         with EthereumConnector(geth.url, chain_id=1337, policy=POLICY) as chain:
@@ -30,3 +33,11 @@ class TestEthereumConnectorOnGeth(ConnectorSuite):
     def pass_time(self):
         # The clock of a real client cannot be turned: seconds pass, but not hours.
         return lambda seconds: time.sleep(min(seconds, 1.1))
+
+
+class TestEthereumConnectorOnGeth(GethFixtures, ConnectorSuite):
+    pass
+
+
+class TestDeploymentOnGeth(GethFixtures, DeploymentSuite):
+    pass

@@ -10,11 +10,11 @@ from flare_offchain.blockchain.keys import derive_account
 from flare_offchain.core.errors import MalformedObject
 from flare_offchain.devnet.chain_daemon import Anvil, fund
 from flare_offchain.federation.gather import TaskObjects, round_inputs
-from flare_offchain.federation.replay import replay
 from flare_offchain.federation.round import aggregate_round
 from flare_offchain.federation.update import TaskIdentity
 from flare_offchain.storage.cid import content_id
 from flare_offchain.storage.memory import InMemoryStorageProvider
+from tests.factories.replay import replay
 from tests.factories.runs import KeptRun, run_scenario
 from tests.integration.network.conftest import require
 

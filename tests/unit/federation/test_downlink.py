@@ -182,3 +182,20 @@ def test_a_store_that_does_not_answer_is_said():
     with pytest.raises(StorageUnavailable):
         newest_model(TASK, task, task.rounds[1].final_model, objects)
     assert objects.held[0] == task.genesis
+
+
+def test_updates_that_do_not_come__give_way_to_the_whole_model():
+    task, store = recorded()
+    found = task.rounds[1]
+    objects = worker_objects(task, store)
+    whole = store.get
+
+    def without_updates(content_id):
+        if content_id in {update.content_id for update in found.updates}:
+            raise StorageUnavailable("no answer in time")
+        return whole(content_id)
+
+    store.get = without_updates
+    wanted = read_model(whole(found.final_model))
+    assert same(newest_model(TASK, task, found.final_model, objects), wanted)
+    assert objects.held[0] == found.final_model
