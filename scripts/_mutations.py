@@ -315,19 +315,27 @@ MUTATIONS = (
         "proposal, address(0), inner)\n",
         "VoteTest|RevealTest",
     ),
-    Mutation("chain in alpha", _SORTITION, "mstore(add(m, 0x20), chainid())", "mstore(add(m, 0x20), 1)", "ClaimSeat"),
     Mutation(
-        "round in alpha",
+        "chain in alpha", _SORTITION, '"flare/alpha", block.chainid, ', '"flare/alpha", uint256(1), ', "ClaimSeat"
+    ),
+    Mutation(
+        "contract in alpha",
         _SORTITION,
-        "mstore(add(m, 0x80), round)",
-        "mstore(add(m, 0x80), 0)",
-        "ClaimSeat|FixSeed|Sortition",
+        '"flare/alpha", block.chainid, address(this), ',
+        '"flare/alpha", block.chainid, address(1), ',
+        "ClaimSeat",
     ),
     Mutation(
-        "contract in alpha", _SORTITION, "mstore(add(m, 0x40), address())", "mstore(add(m, 0x40), 1)", "ClaimSeat"
+        "task in alpha",
+        _SORTITION,
+        "address(this), taskId, round, seed",
+        "address(this), uint256(1), round, seed",
+        "ClaimSeat",
     ),
-    Mutation("task in alpha", _SORTITION, "mstore(add(m, 0x60), taskId)", "mstore(add(m, 0x60), 1)", "ClaimSeat"),
-    Mutation("seed in alpha", _SORTITION, "mstore(add(m, 0xa0), seed)", "mstore(add(m, 0xa0), 1)", "ClaimSeat"),
+    Mutation(
+        "round in alpha", _SORTITION, "taskId, round, seed)", "taskId, uint32(0), seed)", "ClaimSeat|FixSeed|Sortition"
+    ),
+    Mutation("seed in alpha", _SORTITION, "taskId, round, seed)", "taskId, round, bytes32(0))", "ClaimSeat"),
     Mutation("enrolled once", _TASK, "if (TermLib.isOpen(seat.term())) revert", "if (false) revert", "EnrolTest"),
     Mutation(
         "invited only",

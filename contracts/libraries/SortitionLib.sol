@@ -51,21 +51,8 @@ library SortitionLib {
     }
 
     /// @notice See `IRoundViews.vrfAlpha`.
-    function alpha(uint256 taskId, uint32 round, bytes32 seed) internal view returns (bytes32 hash) {
-        // abi.encode("flare/alpha", block.chainid, address(this), taskId, round, seed), written by hand: every claim
-        // pays for it.
-        assembly ("memory-safe") {
-            let m := mload(0x40)
-            mstore(m, 0xc0)
-            mstore(add(m, 0x20), chainid())
-            mstore(add(m, 0x40), address())
-            mstore(add(m, 0x60), taskId)
-            mstore(add(m, 0x80), round)
-            mstore(add(m, 0xa0), seed)
-            mstore(add(m, 0xc0), 11)
-            mstore(add(m, 0xe0), "flare/alpha")
-            hash := keccak256(m, 0x100)
-        }
+    function alpha(uint256 taskId, uint32 round, bytes32 seed) internal view returns (bytes32) {
+        return keccak256(abi.encode("flare/alpha", block.chainid, address(this), taskId, round, seed));
     }
 
     /// @notice Try to seat `member`; cheap reasons to refuse come before the proof is verified.

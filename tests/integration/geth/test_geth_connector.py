@@ -30,9 +30,13 @@ class GethFixtures:
         return accounts
 
     @pytest.fixture
-    def pass_time(self):
-        # The clock of a real client cannot be turned: seconds pass, but not hours.
-        return lambda seconds: time.sleep(min(seconds, 1.1))
+    def pass_time(self, chain):
+        def pass_time(seconds):
+            # The clock of a real client cannot be turned: seconds pass, and a block, but not hours.
+            time.sleep(min(seconds, 1.1))
+            fund(chain, {Account.create().address: 1})
+
+        return pass_time
 
 
 class TestEthereumConnectorOnGeth(GethFixtures, ConnectorSuite):
