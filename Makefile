@@ -10,7 +10,7 @@ FORGE = $(wildcard node_modules/@foundry-rs/forge-*/bin/forge)
 DECISIVE := "proof of a seat" "one vote" "phase of an intake" "phase of a ballot" "proposer" "commitment" \
 	"deadline of an action" "deadline of a push"
 
-.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations invariants coverage network-test bench fuzz lock clean
+.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations invariants proofs coverage network-test bench fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ mutations: setup ## Remove every check of the contracts, one at a time (half an 
 
 invariants: setup ## A million calls of a campaign against the rules of rounds (an hour and a half; resumable)
 	$(BIN)/python scripts/run_invariants.py
+
+proofs: setup ## Twelve thousand altered proofs and all published vectors against the verifier on anvil (two minutes)
+	$(BIN)/python -m pytest -n 0 -m slow tests/integration/anvil/test_ecvrf_on_anvil.py
 
 coverage: setup ## Fail below 98 % of the contracts' lines or 95 % of their branches
 	$(BIN)/python scripts/forge_coverage.py --lines 98 --branches 95

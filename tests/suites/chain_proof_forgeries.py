@@ -147,26 +147,25 @@ def counters(key: VrfKey) -> Iterator[Forgery]:
     yield "H of another message", key.public_x, alpha, prove_over(key, SECP256K1.generator, (root_of_minus(first),))
 
 
-def opposite(key: VrfKey) -> tuple[bytes, ChainProof]:
-    """Return a message and a proof in which T = -S: every slope passes for theirs, and V is the forger's choice.
+def opposite(key: VrfKey, alpha: bytes, c: int = 2**100 + 7, multiple: int = 12345) -> ChainProof:
+    """Return a proof in which T = -S: every slope passes for theirs, and V is the forger's choice.
 
-    Gamma is not the key's. All that is left to match is the challenge.
+    Gamma is `multiple` times H, not the key's. All that is left to match is the challenge.
     """
-    alpha = message_with_counter(key, 0)
     h = vrf.encode_to_curve(SECP256K1_TAI, key.public_key, alpha).point
-    c, other = 2**100 + 7, 12345
-    response = -c * other % N
-    gamma, t = GROUP.multiply(other, h), GROUP.multiply(response, h)
+    response = -c * multiple % N
+    gamma, t = GROUP.multiply(multiple, h), GROUP.multiply(response, h)
     u = GROUP.linear(response, SECP256K1.generator, -c, GROUP.decode(key.public_key))
     assert gamma is not None
     assert t is not None
     assert u is not None
-    return alpha, ChainProof(gamma, c, response, u, t, t.x, 1, ())
+    return ChainProof(gamma, c, response, u, t, t.x, 1, ())
 
 
 def degenerate(key: VrfKey) -> Iterator[Forgery]:
     """Yield proofs in which T and S share their x."""
-    alpha, proof = opposite(key)
+    alpha = message_with_counter(key, 0)
+    proof = opposite(key, alpha)
     for slope in (0, 1, 3 * proof.t.x**2 * pow(2 * proof.t.y, -1, P) % P):
         data = dataclasses.replace(proof, slope=slope).to_bytes()
         yield f"T is -S, slope {slope:#x}", key.public_x, alpha, data

@@ -1,4 +1,4 @@
-"""The contract's verifier on the embedded chain, called through web3."""
+"""The contract's verifier, called through web3."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from flare_offchain.blockchain.embedded import EthTesterConnector
 COMPILED = Path(__file__).parents[1] / "contracts" / "compiled"
 
 
-def deploy_harness():
-    """Return the harness, a web3 contract."""
-    web3 = Web3(EthereumTesterProvider(EthTesterConnector().tester))
+def deploy_harness(web3=None):
+    """Return the harness, a web3 contract, on a chain whose first account is unlocked (the embedded one)."""
+    web3 = web3 or Web3(EthereumTesterProvider(EthTesterConnector().tester))
     artifact = load_artifact("EcVrfHarness", COMPILED)
     contract = web3.eth.contract(abi=artifact.abi_entries, bytecode=artifact.creation.linked({}))
     receipt = web3.eth.wait_for_transaction_receipt(contract.constructor().transact({"from": web3.eth.accounts[0]}))

@@ -119,7 +119,8 @@ def test_each_witness_is_checked_apart_from_the_challenge(monkeypatch):
 
 
 def test_a_slope_that_the_prover_chooses_is_refused_apart_from_the_challenge(monkeypatch):
-    alpha, proof = opposite(KEY)
+    alpha = message_with_counter(KEY, 0)
+    proof = opposite(KEY, alpha)
     monkeypatch.setattr(vrf, "challenge", lambda *_: proof.c)
     with pytest.raises(InvalidProof, match="share their x"):
         verify_for_chain(KEY.public_x, alpha, proof.to_bytes())
