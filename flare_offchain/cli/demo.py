@@ -20,9 +20,9 @@ def command(
     rounds: Annotated[int, typer.Option(help="How many rounds are run.")] = 5,
     attackers: Annotated[int | None, typer.Option(help="How many of them attack (30 % by default).")] = None,
     attack: Annotated[str, typer.Option(metavar="NAME", help="What the attackers do.")] = "sign_flip",
-    attack_committee: Annotated[
-        bool, typer.Option("--attack-committee", help="Attackers also attack as committee members.")
-    ] = False,
+    committee_attack: Annotated[
+        str, typer.Option(metavar="NAME", help="What the attackers do as committee members.")
+    ] = "honest",
     data: Annotated[str, typer.Option(metavar="NAME", help="digits, mnist5k, mnist, hapt, fsdd or npz.")] = "digits",
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where mnist, hapt, fsdd or npz lie.")] = None,
     partition: Annotated[str, typer.Option(help="iid, label, dirichlet:ALPHA or subject.")] = "dirichlet:0.5",
@@ -40,7 +40,7 @@ def command(
         rounds=rounds,
         attackers=round(0.3 * workers) if attackers is None else attackers,
         attack=attack,
-        attack_committee=attack_committee,
+        committee_attack=committee_attack,
         data=data,
         data_dir=None if data_dir is None else str(data_dir),
         partition=partition,

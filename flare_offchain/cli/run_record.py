@@ -223,10 +223,11 @@ def _of_spec(scenario: Scenario, spec: TaskSpec) -> dict[str, tuple[object, obje
     training = asdict(spec.training)
     found: dict[str, tuple[object, object]] = {
         name: (getattr(scenario, name), training[name])
-        for name in ("epochs", "learning_rate", "batch_size", "momentum")
+        for name in ("epochs", "learning_rate", "batch_size", "momentum", "proximal")
     }
     found |= {
         "data": (scenario.data, spec.data),
+        "censorship_share": (scenario.censorship_share, spec.censorship_share),
         "model": (scenario.model, spec.model.name),
         "model_parameters": (
             dict(scenario.model_parameters),

@@ -19,6 +19,7 @@ from flare_offchain.core.errors import (
 from flare_offchain.core.records import RoundHistory, TaskHistory, UpdateRecord
 from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.core.types import ContentId
+from flare_offchain.federation.decoding import DecodedUpdates
 from flare_offchain.federation.round import ProbePool, RoundInputs
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.federation.update import TaskIdentity
@@ -34,6 +35,7 @@ class TaskObjects:
         self._spec: tuple[ContentId, TaskSpec] | None = None
         self._pool: tuple[ContentId, ProbePool] | None = None
         self._model: tuple[ContentId, Weights] | None = None
+        self.decoder = DecodedUpdates()
 
     def spec(self, content_id: ContentId) -> TaskSpec:
         """Return the task's spec."""
@@ -112,4 +114,5 @@ def round_inputs(
         sample_cap=int(task.rules["sampleCap"]),
         objects=objects.fetch_updates(round_history.updates, ModelSchema.of(base)),
         pool=pool,
+        decoder=objects.decoder,
     )

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flare_offchain.compression.codecs import codec_from_spec
 from flare_offchain.compression.exact import DecodedUpdate
 from flare_offchain.core.errors import MalformedObject, NoAcceptableUpdate
 from flare_offchain.core.phases import RejectReason
@@ -21,6 +20,7 @@ from flare_offchain.core.types import ContentId
 from flare_offchain.federation.aggregation.plan import Plan
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
 from flare_offchain.federation.aggregation.strategy import AggregationStrategy, SelectionRequest
+from flare_offchain.federation.decoding import DecodedUpdates
 from flare_offchain.federation.exact_sum import apply
 from flare_offchain.federation.probe import Probe, draw_probe
 from flare_offchain.federation.report import MALFORMED, UNAVAILABLE, USED, Report, bitmap_of
@@ -63,7 +63,7 @@ class ProbePool:
 class RoundInputs:
     """All that a round's result depends on.
 
-    `objects[i]` is the checked object of update i, or None where no store has it.
+    `objects[i]` is the checked object of update i, or None where no store has it. `decoder` may be shared.
     """
 
     task: TaskIdentity
@@ -76,6 +76,7 @@ class RoundInputs:
     sample_cap: int
     objects: Mapping[int, bytes | None]
     pool: ProbePool | None
+    decoder: DecodedUpdates = field(default_factory=DecodedUpdates, repr=False, compare=False)
 
     @property
     def schema(self) -> ModelSchema:
@@ -84,8 +85,8 @@ class RoundInputs:
 
     def decode_updates(self) -> tuple[list[str], dict[int, DecodedUpdate]]:
         """Return the status of each update, and the decoded form of those that can be used."""
-        codec = codec_from_spec(self.spec.codec.name, self.spec.codec.parameters)
         schema = self.schema
+        self.decoder.turn_to((self.task, self.round))
         statuses: list[str] = []
         decoded: dict[int, DecodedUpdate] = {}
         for update in self.updates:
@@ -95,7 +96,7 @@ class RoundInputs:
                 continue
             context = update_context(self.task, self.round, update.worker, self.base_id.digest)
             try:
-                decoded[update.index] = codec.decode(data, schema, context)
+                decoded[update.index] = self.decoder.decode(data, schema, context)
             except MalformedObject:
                 statuses.append(MALFORMED)
             else:

@@ -12,11 +12,14 @@ from flare_offchain.compression.codecs import codec_from_spec
 from flare_offchain.core.errors import ConfigurationError
 from flare_offchain.federation.adversary import behaviour
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
+from flare_offchain.simulation.malicious_members import COMMITTEE_ATTACKS
 from flare_offchain.simulation.scenario import Scenario
 from flare_offchain.utils.datasets import Dataset, load_dataset, split
 from flare_offchain.utils.partition import partition
 from flare_offchain.utils.serialization import write_safetensors
 
+ABSENT = "absent"
+"""The attack of those who send no update at all; what is left is the honest workers alone."""
 OFF_CHAIN_ONLY = {"fltrust": "an update that the committee trains itself, which no validator could check to the bit"}
 """Rules that exist for comparison in process, and why no committee can run them."""
 
@@ -52,7 +55,12 @@ def prepare(scenario: Scenario) -> PreparedData:
 
 def check_names(scenario: Scenario) -> None:
     """Raise `ConfigurationError` where the scenario names an attack, a rule or a codec that there is not."""
-    behaviour(scenario.attack)
+    if scenario.attack != ABSENT:
+        behaviour(scenario.attack)
+    if scenario.committee_attack not in COMMITTEE_ATTACKS:
+        raise ConfigurationError(
+            f"no committee attack {scenario.committee_attack!r}; there are {', '.join(COMMITTEE_ATTACKS)}"
+        )
     codec_from_spec(scenario.codec, scenario.codec_parameters)
     strategy_from_spec(scenario.aggregation, scenario.aggregation_parameters)
     if scenario.aggregation in OFF_CHAIN_ONLY:
@@ -69,12 +77,14 @@ def model_parameters(scenario: Scenario, data: PreparedData) -> Mapping[str, Any
             derived: dict[str, Any] = {"inputs": int(np.prod(shape)), "classes": classes}
         case "cnn":
             derived = {**_image(shape), "classes": classes}
-        case "gru":
+        case "gru" | "tcn":
             if len(shape) != 2:
-                raise ConfigurationError(f"a gru needs sequences [steps, inputs]; {scenario.data} has {shape}")
+                raise ConfigurationError(
+                    f"a {scenario.model} needs sequences [steps, inputs]; {scenario.data} has {shape}"
+                )
             derived = {"inputs": shape[1], "classes": classes}
         case _:
-            raise ConfigurationError(f"unknown model {scenario.model!r}: choose softmax, mlp, cnn or gru")
+            raise ConfigurationError(f"unknown model {scenario.model!r}: choose softmax, mlp, cnn, gru or tcn")
     if scenario.model == "mlp":
         derived["hidden"] = [128]
     return {**derived, **scenario.model_parameters}

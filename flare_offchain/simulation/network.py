@@ -165,11 +165,13 @@ def task_objects(
             float(scenario.learning_rate),
             scenario.batch_size,
             float(scenario.momentum),
+            proximal=float(scenario.proximal),
         ),
         codec=Named(scenario.codec, dict(scenario.codec_parameters)),
         aggregation=Named(scenario.aggregation, dict(scenario.aggregation_parameters)),
         probe=ProbeSettings(store.put(data.pool_object), scenario.probe_count),
         data=scenario.data,
+        censorship_share=float(scenario.censorship_share),
     )
     return spec, store.put(write_model(weights)), ModelSchema.of(weights)
 

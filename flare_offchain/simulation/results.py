@@ -13,7 +13,9 @@ class RoundResult:
     """One round as it went.
 
     `accuracy` is that of the task's newest model on the held-out test set, 0 to 1. `bytes_per_update` is the mean
-    size of the update objects, `gas_per_worker` all gas of the round over the number of workers.
+    size of the update objects, `gas_per_worker` all gas of the round over the number of workers. `attackers_proposed`
+    counts the attackers' proposals, `attackers_finalized` those of them that were finalized: validators found them
+    right. `honest_fines` are the fines, among `fines`, of members that are no attackers.
     """
 
     round: int
@@ -29,6 +31,9 @@ class RoundResult:
     quorum: int
     attempts: int
     fines: int
+    honest_fines: int
+    attackers_proposed: int
+    attackers_finalized: int
     bytes_per_update: float
     gas_per_worker: float
     model_cid: str

@@ -42,15 +42,15 @@ class Rules:
 class Scenario:
     """A simulated federated-learning network.
 
-    `attackers` of the `workers` attack with `attack`; with `attack_committee` they also vote against every honest
-    proposal, approve each other's, and propose altered models.
+    `attackers` of the `workers` attack with `attack` (`absent`: they send no update), and on the committee with
+    `committee_attack` (`malicious_members.py`). `proximal` is FedProx's μ.
     """
 
     workers: int = 10
     rounds: int = 5
     attackers: int = 3
     attack: str = "sign_flip"
-    attack_committee: bool = False
+    committee_attack: str = "honest"
     data: str = "digits"
     data_dir: str | None = None
     partition: str = "dirichlet:0.5"
@@ -64,9 +64,11 @@ class Scenario:
     learning_rate: float = 0.1
     batch_size: int = 8
     momentum: float = 0.9
+    proximal: float = 0.0
     probe_count: int = 100
     probe_pool: int = 200
     test_count: int = 400
+    censorship_share: float = 0.2
     seed: int = 0
     device: str = "cpu"
     rules: Rules = field(default_factory=Rules)

@@ -6,6 +6,7 @@ from flare_offchain.compression.codecs import codec_from_spec
 from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.federation.adversary import Behaviour
 from flare_offchain.federation.client import FederatedClient, MaliciousClient
+from flare_offchain.federation.probe import Probe
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.models.adapter import ModelAdapter, TrainingOptions
 from flare_offchain.utils.datasets import Dataset
@@ -28,15 +29,19 @@ def client_for(spec: TaskSpec, data: Dataset, adapter: ModelAdapter, seed: int) 
 
 
 def malicious_client_for(
-    spec: TaskSpec, data: Dataset, adapter: ModelAdapter, seed: int, behaviour: Behaviour
+    spec: TaskSpec, data: Dataset, adapter: ModelAdapter, seed: int, behaviour: Behaviour, probe: Probe | None = None
 ) -> MaliciousClient:
-    """Return a client that attacks, otherwise as `client_for`; `seed` decides its randomness too."""
+    """Return a client that attacks, otherwise as `client_for`; `seed` decides its randomness too.
+
+    `probe` is what it knows of the rounds' probes.
+    """
     return MaliciousClient(
         str(seed),
         adapter,
         data,
         codec_from_spec(spec.codec.name, spec.codec.parameters),
         behaviour=behaviour,
+        probe=probe,
         epochs=spec.training.epochs,
         learning_rate=spec.training.learning_rate,
         options=_options(spec, seed),

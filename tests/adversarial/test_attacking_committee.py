@@ -13,7 +13,7 @@ EVERYONE = Rules(expected_committee=16, threshold_basis_points=6000, max_attempt
 
 def test_a_malicious_minority_finalizes_nothing_wrong_and_is_fined(tmp_path):
     rounds = run_scenario(
-        tmp_path, workers=5, attackers=2, attack_committee=True, rounds=3, rules=EVERYONE, attack="label_flip"
+        tmp_path, workers=5, attackers=2, committee_attack="negated", rounds=3, rules=EVERYONE, attack="label_flip"
     )
     run = KeptRun.open(tmp_path)
     report = run.audit()
@@ -39,7 +39,7 @@ def test_a_malicious_minority_finalizes_nothing_wrong_and_is_fined(tmp_path):
 
 
 def test_a_model_that_a_whole_committee_made_up_is_found_by_the_audit(tmp_path):
-    rounds = run_scenario(tmp_path, workers=3, attackers=3, attack_committee=True, rounds=1, rules=EVERYONE)
+    rounds = run_scenario(tmp_path, workers=3, attackers=3, committee_attack="negated", rounds=1, rules=EVERYONE)
     assert rounds[0].outcome == "FINALIZED", "an honest majority is the assumption; here there is none"
     run = KeptRun.open(tmp_path)
     report = run.audit()

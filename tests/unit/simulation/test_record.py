@@ -12,7 +12,7 @@ from flare_offchain.simulation.scenario import Scenario
 
 pytestmark = pytest.mark.unit
 
-RESULT = RoundResult(1, "FINALIZED", "", 0.9, 10, 7, 3, 3, 0, 5, 3, 1, 0, 500.0, 90_000.0, "bafk", 1.5)
+RESULT = RoundResult(1, "FINALIZED", "", 0.9, 10, 7, 3, 3, 0, 5, 3, 1, 0, 0, 0, 0, 500.0, 90_000.0, "bafk", 1.5)
 VOID = replace(RESULT, round=2, outcome="VOID", reason="TooFewSeats", accepted=0, bytes_per_update=0.0, updates=0)
 
 

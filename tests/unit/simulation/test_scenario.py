@@ -39,7 +39,7 @@ def test_the_examples_are_scenarios(path):
         ({"rounds": 0}, "at least one round"),
         ({"workers": 3, "attackers": 4}, "attackers are 0 to 3"),
         ({"seed": -1}, "a seed is 0"),
-        ({"attack_committee": 1}, "must be bool"),
+        ({"committee_attack": True}, "must be str"),
         ({"rules": {"quorum": 3}}, "unknown setting 'quorum'"),
         ({"rules": 3}, "table of numbers"),
         ({"codec_parameters": 3}, "must be Mapping"),
@@ -67,6 +67,7 @@ def test_data_is_divided_the_same_way_each_time():
         ("mlp", {"inputs": 64, "classes": 10, "hidden": [128]}),
         ("cnn", {"height": 8, "width": 8, "classes": 10}),
         ("gru", {"inputs": 8, "classes": 10}),
+        ("tcn", {"inputs": 8, "classes": 10}),
     ],
 )
 def test_a_model_fits_the_data(model, expected):
