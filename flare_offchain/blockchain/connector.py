@@ -32,12 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TransactionRequest:
-    """What to send: `to` is None for a deployment, `value` is wei, `gas` None to have it estimated."""
+    """What to send: `to` is None for a deployment, `value` is wei, `gas` None to have it estimated.
+
+    `max_fee` caps the wei that a unit of gas may cost, besides the connector's policy; on an embedded chain nobody has
+    to.
+    """
 
     to: Address | None
     data: bytes
     value: int = 0
     gas: int | None = None
+    max_fee: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,11 +223,20 @@ class BlockchainConnector(ABC):
 
     def send_value(self, account: Signer, to: str, value: int) -> TransactionOutcome:
         """Send wei. Same outcomes and errors as `submit_transaction`."""
+        return self.send_data(account, to, b"", value=value, doing="the transfer")
+
+    def send_data(
+        self, account: Signer, to: str, data: bytes, *, doing: str, value: int = 0, max_fee: int | None = None
+    ) -> TransactionOutcome:
+        """Send call data to an address that has no ABI; `doing` names it in messages, `max_fee` caps what gas costs.
+
+        Same outcomes and errors as `submit_transaction`.
+        """
         try:
-            result = self._send(account, TransactionRequest(checksum(to), b"", value))
+            result = self._send(account, TransactionRequest(checksum(to), data, value, None, max_fee))
         except CallRefused as refused:
-            return Reverted(decode_revert(refused.data, None, "the transfer", refused.hint))
-        return self._outcome(result, None, "the transfer")
+            return Reverted(decode_revert(refused.data, None, doing, refused.hint))
+        return self._outcome(result, None, doing)
 
     def deploy(
         self,

@@ -1,7 +1,8 @@
 """Deploying Flare's contracts, the record of it, and the proof that what is on chain is what was compiled.
 
 A deployment is kept as `<folder>/<chain id>/<Contract>.json`. Reading one back checks the code on chain twice: against
-the hash that was recorded, and, with the immutable values masked, against the artifact of this release.
+the hash that was recorded, and, with the immutable values masked, against the artifact of this release. Where a factory
+created the contract, its address must follow from the artifact, the arguments and the salt besides.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from flare_offchain.blockchain.abi import checksum
 from flare_offchain.blockchain.artifacts import ContractArtifact, load_artifact
 from flare_offchain.blockchain.connector import BlockchainConnector
 from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator
-from flare_offchain.blockchain.outcomes import Receipt
+from flare_offchain.blockchain.create2 import create2_address
+from flare_offchain.blockchain.outcomes import BlockStamp
 from flare_offchain.core.errors import ConfigurationError, StorageUnavailable, WrongChain
 from flare_offchain.core.types import Address
 from flare_offchain.utils.bounded_json import load_json
@@ -37,7 +39,8 @@ class Deployment:
 
     `transaction`, `block_hash`, `abi_hash` and `code_hash` are hex with 0x. `code_hash` is keccak256 of the code on
     chain. `arguments` are the constructor's, as text; none for a contract that another one created. `libraries` are
-    the addresses linked in.
+    the addresses linked in. `factory` and `salt` (hex with 0x) made the address (`flare_offchain.blockchain.factory`);
+    both are empty where an account or another contract created it.
     """
 
     contract: str
@@ -51,6 +54,8 @@ class Deployment:
     compiler: str
     arguments: tuple[str, ...]
     libraries: Mapping[str, str]
+    factory: str = ""
+    salt: str = ""
 
     def to_json(self) -> str:
         """Return the record's text."""
@@ -62,7 +67,8 @@ class Deployment:
         value = load_json(text)
         if not isinstance(value, dict) or set(value) != set(cls.__dataclass_fields__):
             raise ValueError("it does not have the fields of a deployment")
-        texts = ("contract", "transaction", "block_hash", "abi_hash", "code_hash", "compiler", "address")
+        texts = ["contract", "transaction", "block_hash", "abi_hash", "code_hash", "compiler", "address"]
+        texts += ["factory", "salt"]
         if any(not isinstance(value[name], str) for name in texts) or not isinstance(value["libraries"], dict):
             raise ValueError("a field is of the wrong type")
         if type(value["chain_id"]) is not int or type(value["block"]) is not int:
@@ -95,20 +101,33 @@ def deploy_flare(
     artifact = load_artifact(RoundCoordinator.NAME)
     libraries: dict[str, Address] = {}
     records: list[Deployment] = []
-    for name in _link_order(artifact):
+    for name in link_order(artifact):
         library = load_artifact(name)
         deployed = chain.deploy(account, library, libraries=libraries)
         libraries[name] = deployed.contract.address
-        records.append(_record(chain, library, deployed.contract.address, deployed.receipt, (), libraries))
+        made_by = deployed.receipt.transaction_hash, deployed.receipt.block
+        records.append(record_of(chain, library, libraries[name], made_by, (), libraries))
     arguments = (minimum_bond, unbonding_delay)
     made = chain.deploy(account, artifact, *arguments, libraries=libraries)
-    coordinator = RoundCoordinator(chain, made.contract.address)
-    records.append(_record(chain, artifact, coordinator.address, made.receipt, arguments, libraries))
-    for name, address in _created(coordinator).items():
-        records.append(_record(chain, load_artifact(name), address, made.receipt, (), libraries))
-    for record in records:
+    made_by = made.receipt.transaction_hash, made.receipt.block
+    records.append(record_of(chain, artifact, made.contract.address, made_by, arguments, libraries))
+    return complete(chain, records)
+
+
+def complete(chain: BlockchainConnector, records: Sequence[Deployment]) -> FlareDeployment:
+    """Return the deployment of a coordinator, whose record is the last, with those that it created; all code checked.
+
+    Raises: WrongChain: the code on chain is not what was deployed; ChainUnavailable.
+    """
+    made = records[-1]
+    coordinator = RoundCoordinator(chain, made.address)
+    made_by = bytes.fromhex(made.transaction[2:]), chain.stamp(made.block)
+    verify_deployment(chain, made)
+    made_with_it = _created(coordinator).items()
+    created = [record_of(chain, load_artifact(name), address, made_by, (), {}) for name, address in made_with_it]
+    for record in [*records[:-1], *created]:
         verify_deployment(chain, record)
-    return FlareDeployment(coordinator, coordinator.registry(), tuple(records))
+    return FlareDeployment(coordinator, coordinator.registry(), (*records, *created))
 
 
 def _created(coordinator: RoundCoordinator) -> dict[str, Address]:
@@ -116,36 +135,42 @@ def _created(coordinator: RoundCoordinator) -> dict[str, Address]:
     return {ParticipantRegistry.NAME: coordinator.registry().address, VIEWS: coordinator.view_code()}
 
 
-def _link_order(artifact: ContractArtifact) -> list[str]:
+def link_order(artifact: ContractArtifact) -> list[str]:
     """Return the libraries of a contract, each after those that it needs itself."""
     order: list[str] = []
     for name in sorted({*artifact.creation.links, *artifact.runtime.links}):
-        order += [inner for inner in _link_order(load_artifact(name)) if inner not in order]
+        order += [inner for inner in link_order(load_artifact(name)) if inner not in order]
         if name not in order:
             order.append(name)
     return order
 
 
-def _record(
+def record_of(
     chain: BlockchainConnector,
     artifact: ContractArtifact,
     address: Address,
-    receipt: Receipt,
+    made_by: tuple[bytes, BlockStamp],
     arguments: Sequence[object],
     libraries: Mapping[str, str],
+    *,
+    factory: str = "",
+    salt: str = "",
 ) -> Deployment:
+    """Return the record of a contract that is on chain; `made_by` is its transaction's hash and block."""
     return Deployment(
         contract=artifact.name,
         chain_id=chain.chain_id,
         address=address,
-        transaction="0x" + receipt.transaction_hash.hex(),
-        block=receipt.block.number,
-        block_hash="0x" + receipt.block.hash.hex(),
+        transaction="0x" + made_by[0].hex(),
+        block=made_by[1].number,
+        block_hash="0x" + made_by[1].hash.hex(),
         abi_hash=artifact.abi_hash,
         code_hash="0x" + keccak(chain.code(address)).hex(),
         compiler=artifact.compiler,
         arguments=tuple(str(argument) for argument in arguments),
         libraries={name: libraries[name] for name in sorted(artifact.runtime.links)},
+        factory=factory,
+        salt=salt,
     )
 
 
@@ -169,6 +194,22 @@ def verify_deployment(chain: BlockchainConnector, record: Deployment) -> None:
     expected, actual = artifact.runtime.masked(code, libraries)
     if expected != actual:
         raise WrongChain(f"the code of {where} is not what this release compiles to: use the release that deployed it")
+    if record.factory and record.address != _made_address(artifact, record, libraries):
+        raise WrongChain(f"the address of {where} is not of this release's code with the recorded arguments and salt")
+
+
+def _made_address(artifact: ContractArtifact, record: Deployment, libraries: Mapping[str, Address]) -> Address | None:
+    try:
+        arguments = [int(argument) for argument in record.arguments]
+        code = initcode(artifact, arguments, libraries)
+        return create2_address(record.factory, bytes.fromhex(record.salt.removeprefix("0x")), code)
+    except (ValueError, ConfigurationError):
+        return None
+
+
+def initcode(artifact: ContractArtifact, arguments: Sequence[object], libraries: Mapping[str, Address]) -> bytes:
+    """Return what creates a contract: its code, linked, and its constructor's arguments."""
+    return artifact.creation.linked(libraries) + artifact.abi.constructor.encode(arguments)
 
 
 def write_deployment(folder: Path, records: Sequence[Deployment], *, replace: bool = False) -> list[Path]:

@@ -15,6 +15,7 @@ from flare_offchain.blockchain.abi import checksum
 from flare_offchain.blockchain.connector import BlockchainConnector, Mined, TransactionRequest
 from flare_offchain.blockchain.events import RawLog
 from flare_offchain.blockchain.outcomes import BlockStamp, Dropped, Pending, Receipt
+from flare_offchain.blockchain.reverts import CallRefused, decode_revert
 from flare_offchain.blockchain.rpc import Rpc, RpcRefused, data_of, hex_of, quantity_of
 from flare_offchain.blockchain.transactions import Sender, TransactionPolicy
 from flare_offchain.blockchain.wire_transactions import checked_input
@@ -136,6 +137,35 @@ class EthereumConnector(BlockchainConnector):
             return checked_input(found, transaction_hash)
         except ValueError as error:
             raise WrongChain(f"{self.rpc.label}, transaction {transaction_hash.hex()}: {error}") from error
+
+    def newest(self) -> BlockStamp:
+        """Return the newest block, settled or not."""
+        block = self._block("latest")
+        if block is None:
+            raise ChainUnavailable(f"{self.rpc.label} has no newest block")
+        return block
+
+    def calls_in(self, block: BlockStamp, to: str) -> list[tuple[bytes, bytes]]:
+        """Return hash and call data of each of a block's transactions to an address, as the endpoint tells them."""
+        found = self._ask("eth_getBlockByHash", hex_of(block.hash), True)
+        try:
+            return [
+                (data_of(sent["hash"], _HASH_BYTES), data_of(sent["input"]))
+                for sent in found["transactions"]
+                if sent["to"] is not None and data_of(sent["to"], 20) == data_of(to)
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ChainUnavailable(f"{self.rpc.label} answered with a malformed block: {error!r}") from error
+
+    def estimate(self, sender: str, request: TransactionRequest) -> int:
+        """Return the gas limit that a transaction would be sent with.
+
+        Raises: TransactionReverted: it would be refused; InsufficientFunds; ChainUnavailable.
+        """
+        try:
+            return self._sender(sender).estimate(sender, request)
+        except CallRefused as refused:
+            raise decode_revert(refused.data, None, "the estimate of gas", refused.hint).exception() from None
 
     def next_nonce(self, address: str) -> int:
         """Return the nonce after all transactions of the account that the endpoint knows, mined or not."""

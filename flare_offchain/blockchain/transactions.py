@@ -67,11 +67,12 @@ class TransactionPolicy:
 class _Fees:
     max_fee: int
     priority: int
+    cap: int | None
 
     def raised(self, policy: TransactionPolicy) -> _Fees | None:
         """Return higher fees, or None where the cap leaves no room for what a pool takes as a replacement."""
-        up = _Fees(int(self.max_fee * policy.fee_bump) + 1, int(self.priority * policy.fee_bump) + 1)
-        if policy.max_fee_per_gas is not None and up.max_fee > policy.max_fee_per_gas:
+        up = _Fees(int(self.max_fee * policy.fee_bump) + 1, int(self.priority * policy.fee_bump) + 1, self.cap)
+        if up.cap is not None and up.max_fee > up.cap:
             return None
         return up
 
@@ -102,14 +103,15 @@ class Sender:
     def send(self, account: Signer, request: TransactionRequest) -> Mined | Pending | Dropped:
         """Simulate, sign, send, wait. Raises as `BlockchainConnector._send`."""
         with self._lock:
-            gas = self._simulate(account.address, request)
+            gas = self.estimate(account.address, request)
             fields: dict[str, Any] = {"type": 2, "chainId": self._chain.chain_id, "gas": gas}
             fields |= {"value": request.value, "data": request.data}
             if request.to is not None:
                 fields["to"] = request.to
-            return self._wait(account, self._launch(account, fields))
+            return self._wait(account, self._launch(account, fields, request.max_fee))
 
-    def _simulate(self, sender: str, request: TransactionRequest) -> int:
+    def estimate(self, sender: str, request: TransactionRequest) -> int:
+        """Simulate, and return the gas limit. Raises as `BlockchainConnector._send`."""
         call: dict[str, str] = {"from": sender, "value": hex_of(request.value), "data": hex_of(request.data)}
         if request.to is not None:
             call["to"] = request.to
@@ -128,21 +130,22 @@ class Sender:
             raise ChainUnavailable(f"RPC {rpc.label} answered {what} with {error}") from error
         return min(int(estimate * self._policy.gas_margin), self._chain.gas_limit())
 
-    def _fees(self) -> _Fees:
+    def _fees(self, asked_cap: int | None = None) -> _Fees:
         base, priority = self._chain.fee_levels()
-        cap = self._policy.max_fee_per_gas
+        caps = [one for one in (self._policy.max_fee_per_gas, asked_cap) if one is not None]
+        cap = min(caps, default=None)
         max_fee = 2 * base + priority
         if cap is not None and max_fee > cap:
             if cap < base:
                 raise ChainUnavailable(f"gas costs {base} wei now, above the cap of {cap}: wait, or raise the cap")
             max_fee, priority = cap, min(priority, cap - base)
-        return _Fees(max_fee, priority)
+        return _Fees(max_fee, priority, cap)
 
-    def _launch(self, account: Signer, fields: dict[str, Any]) -> _Flight:
+    def _launch(self, account: Signer, fields: dict[str, Any], cap: int | None) -> _Flight:
         """Sign with the account's next nonce and send."""
         for attempt in range(_RESENDS_OF_NONCE):
             nonce = self._chain.next_nonce(account.address)
-            flight = self._sign(account, fields | {"nonce": nonce}, self._fees())
+            flight = self._sign(account, fields | {"nonce": nonce}, self._fees(cap))
             try:
                 self._broadcast(flight, account.address)
             except RpcRefused as refused:

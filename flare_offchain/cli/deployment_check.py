@@ -6,6 +6,7 @@ from flare_offchain.audit.ledger import Ledger
 from flare_offchain.blockchain.artifacts import load_artifact
 from flare_offchain.blockchain.connector import BlockchainConnector
 from flare_offchain.blockchain.contracts import RoundCoordinator
+from flare_offchain.blockchain.create2 import SALT_BYTES
 from flare_offchain.blockchain.deployments import Deployment, FlareDeployment
 from flare_offchain.core.errors import ChainUnavailable
 
@@ -42,6 +43,6 @@ def _check_record(ledger: Ledger, chain: BlockchainConnector, record: Deployment
     if record.arguments:
         # A contract that another one created has no arguments in its record: its code is in that one's transaction.
         code = artifact.creation.template if not artifact.creation.links else b""
-        ledger.check(
-            RECORD, sent.startswith(code), None, f"{subject}: transaction", "it does not carry the contract's code"
-        )
+        # A factory is sent the salt before the code.
+        carried = sent[SALT_BYTES if record.factory else 0 :].startswith(code)
+        ledger.check(RECORD, carried, None, f"{subject}: transaction", "it does not carry the contract's code")

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from flare_offchain.blockchain.contracts import ParticipantRegistry, RoundCoordinator
-from flare_offchain.blockchain.deployments import FlareDeployment, deploy_flare, write_deployment
+from flare_offchain.blockchain.deployments import FlareDeployment, write_deployment
+from flare_offchain.blockchain.deterministic import carry_out, plan_flare
 from flare_offchain.blockchain.ethereum import EthereumConnector
 from flare_offchain.blockchain.keys import derive_account, derive_vrf_key, write_account, write_vrf_key
 from flare_offchain.consensus.chain_proof import prove_for_chain
@@ -74,9 +75,9 @@ def set_up(
     fund(chain, {owner.address: OWNER_MONEY} | {worker.address: WORKER_MONEY for worker in workers})
     report("deploying the contracts")
     rules = task_rules(scenario.rules, workers=scenario.workers, rounds=scenario.rounds)
-    deployment = deploy_flare(
-        chain, owner, minimum_bond=scenario.rules.minimum_bond, unbonding_delay=unbonding_delay(rules)
-    )
+    bond, delay = scenario.rules.minimum_bond, unbonding_delay(rules)
+    plan = plan_flare(chain, owner.address, minimum_bond=bond, unbonding_delay=delay)
+    deployment = carry_out(chain, owner, plan, settings.deployments)
     write_deployment(settings.deployments, deployment.records)
     report("creating the task")
     spec, genesis, _ = task_objects(scenario, data, store)

@@ -159,7 +159,7 @@ def test_reverted__mined__is_explained(anvil, monkeypatch):
     with EthereumConnector(anvil.url) as chain:
         # What a chain that moves between simulation and mining does: the simulation shows nothing.
         sender = chain._sender(account.address)
-        monkeypatch.setattr(sender, "_simulate", lambda address, request: 200_000)
+        monkeypatch.setattr(sender, "estimate", lambda address, request: 200_000)
         outcome = chain.submit_transaction(account, ledger, "refuse", 1)
         assert isinstance(outcome, Reverted)
         assert outcome.error == "RuleOutOfRange"

@@ -192,7 +192,10 @@ def test_journey__on_anvil(tmp_path, spec, flare, password, anvil):
 
     chain = EthereumConnector(anvil.url)
     fund(chain, {address: 100 * ETHER})
-    assert flare("deploy", *network, "--key", keys, "--json").record["event"] == "deployed"
+    unasked = flare.any("deploy", *network, "--key", keys)
+    assert unasked.code == 78
+    assert "at most" in unasked.err and "add --yes" in unasked.err and chain.transaction_count(address) == 0
+    assert flare("deploy", *network, "--key", keys, "--yes", "--json").record["event"] == "deployed"
     assert (
         flare("deploy", "--rpc", anvil.url, "--deployments", records, "--key", keys, "--json").record["event"]
         == "found"
@@ -228,7 +231,11 @@ def test_journey__on_anvil(tmp_path, spec, flare, password, anvil):
     assert lost.code == 78
     assert "Deploy again" in lost.err
     assert flare.any("deploy", *mine).code == 78
-    assert flare("deploy", *mine, "--replace", "--json").record["event"] == "deployed"
+    assert flare("deploy", *mine, "--replace", "--yes", "--json").record["event"] == "found"
+    # What was deployed is found at its address; another salt makes another.
+    assert flare("task", "list", *network, "--json").record["task"] == 1
+    assert flare.any("deploy", *mine, "--salt", 1).code == 78
+    assert flare("deploy", *mine, "--salt", 1, "--replace", "--yes", "--json").record["event"] == "deployed"
     assert flare("task", "list", *network).out.startswith("there is no task")
     chain.close()
 
