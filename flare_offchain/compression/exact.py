@@ -7,7 +7,7 @@ weighted sum of decoded updates has the same bits in any order, on any machine, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,18 +26,27 @@ MAX_MAGNITUDE = 2**24
 
 @dataclass(frozen=True, slots=True)
 class ExactTensor:
-    """`integers * 2**exponent`; integers is int64 of the tensor's own shape, |integer| <= MAX_MAGNITUDE."""
+    """`integers * 2**exponent`; integers is int64 of the tensor's own shape, |integer| <= MAX_MAGNITUDE.
+
+    `magnitude` is the largest |integer|, 0 where there is none. Sums are bounded by it, so integers are read-only.
+    """
 
     integers: Int64Array
     exponent: int
+    magnitude: int = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.integers.dtype != np.int64:
             raise MalformedObject(f"exact tensors are int64, not {self.integers.dtype}")
         if not MIN_EXPONENT <= self.exponent <= MAX_EXPONENT:
             raise MalformedObject(f"exponent {self.exponent} is outside {MIN_EXPONENT} to {MAX_EXPONENT}")
-        if self.integers.size and max(int(self.integers.max()), -int(self.integers.min())) > MAX_MAGNITUDE:
+        largest = max(int(self.integers.max()), -int(self.integers.min())) if self.integers.size else 0
+        if largest > MAX_MAGNITUDE:
             raise MalformedObject(f"an element exceeds {MAX_MAGNITUDE} steps")
+        kept = self.integers.view()
+        kept.setflags(write=False)
+        object.__setattr__(self, "integers", kept)
+        object.__setattr__(self, "magnitude", largest)
 
     def to_float(self) -> NDArray[np.float64]:
         """Return the values as float64; exact, since |integer| < 2**53 and the scale is a power of two."""

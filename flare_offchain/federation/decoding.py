@@ -36,7 +36,7 @@ class DecodedUpdates:
             self._kept.clear()
 
     def decode(self, data: bytes, schema: ModelSchema, context: bytes) -> DecodedUpdate:
-        """Return what `decode_update` returns; its arrays cannot be written to.
+        """Return what `decode_update` returns.
 
         Raises:
             MalformedObject: as `decode_update`.
@@ -45,8 +45,6 @@ class DecodedUpdates:
         found = self._kept.get(key)
         if found is None:
             found = decode_update(data, schema, context)
-            for tensor in found.tensors.values():
-                tensor.integers.setflags(write=False)
             size = sum(tensor.integers.nbytes for tensor in found.tensors.values())
             if self._bytes + size <= self.limit:
                 self._kept[key] = found

@@ -109,9 +109,10 @@ def _layers(architecture: Architecture, stacked: Weights, inputs: Float32Array) 
             values = wide.reshape(len(values), *weight.shape[:2]).transpose(1, 0, 2)
         else:
             values = values @ weight.transpose(0, 2, 1)
-        values = values + stacked[f"{name}.bias"][:, None, :]
+        # The product is this function's own, so what follows may overwrite it.
+        values += stacked[f"{name}.bias"][:, None, :]
         if name != "output":
-            values = np.maximum(values, np.float32(0))
+            np.maximum(values, np.float32(0), out=values)
     return values
 
 

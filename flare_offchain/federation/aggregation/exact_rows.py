@@ -21,7 +21,6 @@ from flare_offchain.federation.exact_sum import (
     ExactSum,
     ExactSums,
     check_multipliers,
-    magnitude,
 )
 
 BLOCK_BYTES = 2**23
@@ -106,7 +105,7 @@ def _combine_tensor(
 ) -> ExactSum:
     exponent = min(tensor.exponent for tensor in tensors)
     scales = [factor << (tensor.exponent - exponent) for tensor, factor in zip(tensors, factors, strict=True)]
-    bounds = [scale * magnitude(tensor.integers) for scale, tensor in zip(scales, tensors, strict=True)]
+    bounds = [scale * tensor.magnitude for scale, tensor in zip(scales, tensors, strict=True)]
     row_bound = max(
         sum(int(count) * bound for count, bound in zip(row, bounds, strict=True)) for row in membership.tolist()
     )

@@ -17,6 +17,8 @@ from flare_offchain.core.tensors import ModelSchema
 Floats = NDArray[np.float64]
 BLOCK_BYTES = 2**25
 """Bytes of updates held as float64 at a time."""
+TRIANGLE = 32
+"""Half the side from which on a triangular matrix is inverted in parts."""
 
 
 def gram_matrix(updates: Sequence[DecodedUpdate], schema: ModelSchema) -> Floats:
@@ -24,12 +26,17 @@ def gram_matrix(updates: Sequence[DecodedUpdate], schema: ModelSchema) -> Floats
     count = len(updates)
     gram = np.zeros((count, count))
     block = max(1, BLOCK_BYTES // (8 * count))
+    buffer = np.empty(count * min(block, max((tensor.size for tensor in schema.tensors), default=0)))
     for tensor in schema.tensors:
         parts = [update.tensors[tensor.name] for update in updates]
         flat = [part.integers.reshape(-1) for part in parts]
         scales = np.ldexp(1.0, [part.exponent for part in parts])
         for start in range(0, tensor.size, block):
-            values = np.stack([array[start : start + block] for array in flat]) * scales[:, None]
+            width = min(block, tensor.size - start)
+            values = buffer[: count * width].reshape(count, width)
+            for row, array, scale in zip(values, flat, scales, strict=True):
+                np.copyto(row, array[start : start + width])
+                row *= scale
             gram += values @ values.T
     return (gram + gram.T) / 2
 
@@ -80,8 +87,21 @@ def explained_shares(gram: Floats) -> Floats:
     """
     correlation = cosines(gram)
     np.fill_diagonal(correlation, 1 + 1e-3)
-    inverse = np.linalg.inv(correlation)
-    return np.clip(1.0 - 1.0 / np.diagonal(inverse), 0.0, 1.0)
+    # With correlation = L Lᵀ the inverse's diagonal is the sum of squares of each column of the inverse of L.
+    inverse = _lower_inverse(np.asarray(np.linalg.cholesky(correlation), np.float64))
+    return np.asarray(np.clip(1.0 - 1.0 / np.square(inverse).sum(axis=0), 0.0, 1.0))
+
+
+def _lower_inverse(lower: Floats) -> Floats:
+    """Return the inverse of a lower triangular matrix: halves apart, what lies below the diagonal by two products."""
+    half = len(lower) // 2
+    if half < TRIANGLE:
+        return np.tril(np.linalg.inv(lower))
+    inverse = np.zeros_like(lower)
+    inverse[:half, :half] = upper = _lower_inverse(lower[:half, :half])
+    inverse[half:, half:] = right = _lower_inverse(lower[half:, half:])
+    inverse[half:, :half] = -(right @ lower[half:, :half]) @ upper
+    return inverse
 
 
 def chance_share(count: int, parameters: int) -> float:

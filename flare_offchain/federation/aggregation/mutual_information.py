@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flare_offchain.compression.exact import DecodedUpdate
 from flare_offchain.core.errors import ConfigurationError, NoAcceptableUpdate
+from flare_offchain.core.tensors import ModelSchema
 from flare_offchain.federation.aggregation.effects import measure_effects
 from flare_offchain.federation.aggregation.evidence import certainty, labelled_evidence, peer_evidence
 from flare_offchain.federation.aggregation.geometry import (
@@ -31,7 +33,7 @@ from flare_offchain.federation.aggregation.strategy import (
     set_multipliers,
     verdict,
 )
-from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, apply
+from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, ExactSums, RepeatedSum, apply
 from flare_offchain.federation.probe import Probe
 
 Floats = NDArray[np.float64]
@@ -111,6 +113,7 @@ class MIAggregationStrategy(AggregationStrategy):
         self.weigh_samples = weigh_samples
         self.clique_cosine = float(clique_cosine)
         self.max_halvings = max_halvings
+        self._tried = RepeatedSum()
 
     def judge(self, request: SelectionRequest) -> Judgement:
         """Score every update; see the class."""
@@ -160,6 +163,12 @@ class MIAggregationStrategy(AggregationStrategy):
         shift = published.step_shift
         own = replace(plan, divisor=plan.divisor << shift, step_shift=shift)
         return compare_integers(own, published, self.multiplier_margin)
+
+    def combine(self, updates: Sequence[DecodedUpdate], plan: Plan, schema: ModelSchema) -> ExactSums:
+        """Return the exact sums of a plan; those of the accept test where they are the same."""
+        return (
+            self._tried.second(updates, plan.multipliers, schema) if plan.rule == SUM else plan.combine(updates, schema)
+        )
 
     def _shorten(self, request: SelectionRequest) -> SelectionRequest:
         probe = request.probe
@@ -217,7 +226,7 @@ class MIAggregationStrategy(AggregationStrategy):
                 yield 0, 0.0
                 return
             labels = base.argmax(axis=1)
-        sums = plan.combine(request.updates, request.schema)
+        sums = self._tried.first(request.updates, plan.multipliers, request.schema)
         before = cross_entropies(base, labels)
         for shift in range(self.max_halvings + 1):
             model = apply(sums, plan.divisor << shift, request.base)

@@ -75,3 +75,15 @@ def test_cliques_are_connected_groups():
         cosine[a, b] = cosine[b, a] = 0.98
     assert cliques(cosine, 0.97) == [[0, 3, 5], [1, 2], [4]]
     assert len(cliques(cosine, 0.99)) == 6
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 130])
+def test_explained_shares_are_those_of_the_inverse(count):
+    rng = np.random.default_rng(count)
+    vectors = rng.standard_normal((count, 7)) @ rng.standard_normal((7, 40)) + 0.1 * rng.standard_normal((count, 40))
+    vectors[count // 2] = 0
+    gram = vectors @ vectors.T
+    correlation = cosines(gram)
+    np.fill_diagonal(correlation, 1 + 1e-3)
+    expected = np.clip(1 - 1 / np.diagonal(np.linalg.inv(correlation)), 0, 1)
+    np.testing.assert_allclose(explained_shares(gram), expected, atol=1e-9)
