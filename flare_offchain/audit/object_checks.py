@@ -110,6 +110,8 @@ def _check_proposal(
     if found.reason is RejectReason.Unavailable:
         ledger.check("a final model's objects can be had", False, number, name, "; ".join(found.notes))
         return
+    if report_bytes is not None:
+        _check_state(ledger, objects, number, report_bytes, name)
     detail = f"{found.reason.name}: {'; '.join(found.notes)}"
     ledger.check("the final model is recomputed to its CID", found.approved, number, _label(proposal), detail)
     opening = history.openings.get(proposal.attempt)
@@ -128,6 +130,16 @@ def _check_used(ledger: Ledger, number: int, report_bytes: bytes, updates: dict[
         if status == USED:
             there = updates.get(index) is not None
             ledger.check("a used update can be had", there, number, f"update {index}", "missing or altered")
+
+
+def _check_state(ledger: Ledger, objects: TaskObjects, number: int, report_bytes: bytes, name: str) -> None:
+    """The server optimiser's state after a final round can be had; whether it is right, the model's check covers."""
+    try:
+        state = Report.decode(report_bytes).state
+    except MalformedObject:
+        return
+    if state is not None:
+        _needed(ledger, objects, state, number, f"server optimiser's state of {name}")
 
 
 def _label(proposal: ProposalRecord) -> str:

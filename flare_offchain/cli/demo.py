@@ -27,6 +27,10 @@ def command(
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where mnist, hapt, fsdd or npz lie.")] = None,
     partition: Annotated[str, typer.Option(help="iid, label, dirichlet:ALPHA or subject.")] = "dirichlet:0.5",
     aggregation: Annotated[str, typer.Option(metavar="NAME", help="The aggregation rule.")] = "mutual_information",
+    server: Annotated[
+        str, typer.Option(metavar="NAME", help="The server optimiser: none, fedavgm or fedadam.")
+    ] = "none",
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where to train: auto, cpu or cuda.")] = "cpu",
     seed: Annotated[int, typer.Option(help="The same seed gives the same models, to the bit.")] = 0,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Keep chain, store and record here.")] = None,
     json: Json = False,
@@ -45,6 +49,8 @@ def command(
         data_dir=None if data_dir is None else str(data_dir),
         partition=partition,
         aggregation=aggregation,
+        server=server,
+        device=device,
         seed=seed,
     )
     return run_and_show(scenario, out, json)

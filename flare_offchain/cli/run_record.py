@@ -19,7 +19,7 @@ from flare_offchain.federation.round import ProbePool
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.simulation.record import VERSION
 from flare_offchain.simulation.results import RoundResult
-from flare_offchain.simulation.scenario import Rules, Scenario
+from flare_offchain.simulation.scenario import NO_SERVER, Rules, Scenario
 from flare_offchain.storage.cid import cid_string
 from flare_offchain.storage.provider import StorageProvider
 from flare_offchain.utils.bounded_json import load_json
@@ -238,6 +238,11 @@ def _of_spec(scenario: Scenario, spec: TaskSpec) -> dict[str, tuple[object, obje
         "aggregation": (scenario.aggregation, spec.aggregation.name),
         "aggregation_parameters": (dict(scenario.aggregation_parameters), dict(spec.aggregation.parameters)),
     }
+    if spec.server is None:
+        found["server"] = (scenario.server, NO_SERVER)
+    else:
+        found["server"] = (scenario.server, spec.server.name)
+        found["server_parameters"] = (dict(scenario.server_parameters), dict(spec.server.parameters))
     if spec.probe is not None:
         found["probe_count"] = (scenario.probe_count, spec.probe.count)
     return found

@@ -8,6 +8,7 @@
     [training]                    # epochs, learning_rate, batch_size, momentum, weight_decay, proximal
     [codec]                       # name, parameters
     [aggregation]                 # name, parameters
+    [server]                      # the server optimiser, if there is to be one: name, parameters
     [probe]                       # count; and data, data_dir, pool — or object
     [rules]                       # durations, committee, rewards: `TaskRules`
 
@@ -31,6 +32,7 @@ from flare_offchain.core.errors import ConfigurationError, DataError, MalformedO
 from flare_offchain.core.tensors import Float32Array
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
 from flare_offchain.federation.round import MAX_POOL_BYTES, ProbePool
+from flare_offchain.federation.server_optimiser import server_optimiser
 from flare_offchain.federation.spec import Named, ProbeSettings, TaskSpec, TrainingSettings
 from flare_offchain.models.architectures import initial_weights
 from flare_offchain.models.forward import forward_function
@@ -65,7 +67,7 @@ DEFAULT_RULES: dict[str, Any] = {
     "revealer_share": 500,
 }
 AMOUNTS = ("round_reward", "fine_amount")
-SECTIONS = ("model", "training", "codec", "aggregation", "probe", "rules")
+SECTIONS = ("model", "training", "codec", "aggregation", "server", "probe", "rules")
 SETTINGS = ("seed", "budget", "workers", "data", "censorship_share")
 MAX_SEED = 2**63 - 1
 
@@ -100,6 +102,9 @@ def read_task_file(path: Path) -> TaskFile:
     aggregation = _named(sections["aggregation"] or {"name": "fedavg"}, "aggregation")
     codec_from_spec(codec.name, codec.parameters)
     strategy_from_spec(aggregation.name, aggregation.parameters)
+    server = _named(sections["server"], "server") if sections["server"] else None
+    if server is not None:
+        server_optimiser(server.name, server.parameters)
     pool, count = _pool(sections["probe"], seed, path.parent)
     if pool is not None:
         _check_pool(pool, model, weights)
@@ -113,6 +118,7 @@ def read_task_file(path: Path) -> TaskFile:
             probe=None if pool is None else ProbeSettings(content_id(pool), count),
             data=_text(values.get("data", ""), "data"),
             censorship_share=_number(share, "censorship_share"),
+            server=server,
         )
         spec.encode()
     except MalformedObject as error:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flare_offchain.compression.exact import DecodedUpdate, ExactTensor, Int64Array
 from flare_offchain.core.errors import ExactnessError, NoAcceptableUpdate
-from flare_offchain.core.tensors import Float32Array, ModelSchema, Weights
+from flare_offchain.core.tensors import Float32Array, ModelSchema, TensorSpec, Weights
 
 MAX_MULTIPLIER = 2**12
 """Largest integer by which a plan multiplies an update."""
@@ -161,7 +161,7 @@ class RepeatedSum:
 def apply(sums: ExactSums, divisor: int, base: Weights) -> dict[str, Float32Array]:
     """Return the new model: `float32(float64(base) + ldexp(float64(sum) / divisor, exponent))`.
 
-    Each step is one IEEE operation in numpy, in this order; nothing is fused.
+    Each step is one IEEE operation in numpy, in this order; nothing is fused (`average_step`, then `move`).
 
     Args:
         sums: exact sums of the round's updates.
@@ -172,16 +172,33 @@ def apply(sums: ExactSums, divisor: int, base: Weights) -> dict[str, Float32Arra
         MalformedObject: `base` does not have the schema of the sums.
         ExactnessError: the divisor is out of range.
     """
+    return move(average_step(sums, divisor), base)
+
+
+def average_step(sums: ExactSums, divisor: int) -> dict[str, NDArray[np.float64]]:
+    """Return `ldexp(float64(sum) / divisor, exponent)` in the tensors' shapes; each element is below 2**77.
+
+    Raises:
+        ExactnessError: the divisor is out of range.
+    """
     check_divisor(divisor)
-    sums.schema.check(base)
-    model: dict[str, Float32Array] = {}
+    step = {}
     for tensor in sums.schema.tensors:
         exact = sums.tensors[tensor.name]
-        step = np.ldexp(exact.to_float() / np.float64(divisor), exact.exponent)
-        # Finite: a step is below 2**77, half the last place of the largest float32 is 2**103.
-        weights = (base[tensor.name].reshape(-1).astype(np.float64) + step).astype(np.float32)
-        model[tensor.name] = weights.reshape(tensor.shape)
-    return model
+        values = np.ldexp(exact.to_float() / np.float64(divisor), exact.exponent)
+        step[tensor.name] = values.reshape(tensor.shape)
+    return step
+
+
+def move(change: Mapping[str, NDArray[np.float64]], base: Weights) -> dict[str, Float32Array]:
+    """Return `float32(float64(base) + change)`, tensor by tensor; elements of the change are at most 2**77.
+
+    Raises:
+        MalformedObject: `base` does not have the tensors of the change.
+    """
+    ModelSchema(tuple(TensorSpec(name, array.shape) for name, array in change.items())).check(base)
+    # Finite: half the last place of the largest float32 is 2**103.
+    return {name: (base[name].astype(np.float64) + array).astype(np.float32) for name, array in change.items()}
 
 
 def _sum_tensor(terms: Sequence[tuple[ExactTensor, int]]) -> ExactSum:

@@ -12,6 +12,7 @@ from flare_offchain.compression.codec import max_update_bytes
 from flare_offchain.core.errors import (
     FlareError,
     IntegrityError,
+    MalformedObject,
     ObjectNotFound,
     RoundAbandoned,
     StorageUnavailable,
@@ -20,6 +21,7 @@ from flare_offchain.core.records import RoundHistory, TaskHistory, UpdateRecord
 from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.core.types import ContentId
 from flare_offchain.federation.decoding import DecodedUpdates
+from flare_offchain.federation.report import Report
 from flare_offchain.federation.round import ProbePool, RoundInputs
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.federation.update import TaskIdentity
@@ -66,6 +68,22 @@ class TaskObjects:
         """Keep a model that the caller has computed and whose bytes have that content id."""
         self._model = content_id, weights
 
+    def state(self, task: TaskHistory, number: int) -> bytes | None:
+        """Return what the server optimiser remembered before round `number`: None before the first finalized round.
+
+        Raises:
+            FlareError: the newest finalized report or the state that it names cannot be had, or there is none in it.
+        """
+        finals = [r.final_proposal for n, r in sorted(task.rounds.items()) if n < number and r.final_model is not None]
+        if not finals:
+            return None
+        if finals[-1] is None:
+            raise MalformedObject("the history has a finalized round without its proposal")
+        named = Report.decode(self.store.get(finals[-1].report)).state
+        if named is None:
+            raise MalformedObject("the newest finalized report names no state of the server optimiser")
+        return self.store.get(named)
+
     def fetch_updates(self, updates: list[UpdateRecord], schema: ModelSchema) -> Mapping[int, bytes | None]:
         """Fetch the objects of a round's updates.
 
@@ -99,6 +117,7 @@ def round_inputs(
         spec = objects.spec(task.spec)
         pool = objects.pool(spec)
         base = objects.model(base_id)
+        state = None if spec.server is None else objects.state(task, round_history.number)
     except StorageUnavailable:
         raise
     except FlareError as error:
@@ -114,5 +133,6 @@ def round_inputs(
         sample_cap=int(task.rules["sampleCap"]),
         objects=objects.fetch_updates(round_history.updates, ModelSchema.of(base)),
         pool=pool,
+        state=state,
         decoder=objects.decoder,
     )

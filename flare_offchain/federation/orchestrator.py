@@ -21,8 +21,9 @@ from flare_offchain.federation.aggregation.strategy import (
 )
 from flare_offchain.federation.attack import AttackContext
 from flare_offchain.federation.client import Client, ClientUpdate, Knowledge, MaliciousClient
-from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, apply
+from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, average_step, move
 from flare_offchain.federation.probe import SEED_BYTES, Probe
+from flare_offchain.federation.server_optimiser import Floats, ServerOptimiser
 from flare_offchain.utils.serialization import encode_record, write_model
 
 
@@ -64,6 +65,7 @@ class Orchestrator:
         probe_count: samples of a probe.
         seed: 32 bytes; each round's seed follows from it.
         sample_cap: a client's samples count up to here, 1 to MAX_MULTIPLIER.
+        server: the server optimiser; None takes the average step as it is.
         knowledge: adds to what attackers know beside each other's and the honest updates.
     """
 
@@ -80,6 +82,7 @@ class Orchestrator:
         seed: bytes = bytes(SEED_BYTES),
         sample_cap: int = MAX_MULTIPLIER,
         knowledge: Knowledge | None = None,
+        server: ServerOptimiser | None = None,
     ) -> None:
         names = [client.name for client in clients]
         if not names or len(set(names)) != len(names):
@@ -95,6 +98,8 @@ class Orchestrator:
         self._forward, self._forward_many = forward, forward_many
         self._pool, self._probe_count = pool, probe_count
         self._seed, self._sample_cap, self._knowledge = seed, sample_cap, knowledge
+        self._server = server
+        self._state = None if server is None else server.start(self.schema)
 
     def run_round(self) -> RoundSummary:
         """Run one round. Where no update is acceptable the model stays as it is and the summary says why."""
@@ -120,13 +125,22 @@ class Orchestrator:
         """Decide the round and replace the model; `names` are the submitters."""
         del names
         plan = self.strategy.select(request)
-        self.weights = self._follow(request, plan)[0]
+        self._take(request, plan)
         return plan
 
-    def _follow(self, request: SelectionRequest, plan: Plan) -> tuple[dict[str, Float32Array], bytes]:
-        """Return the model that a plan gives, and the digest of its exact sums."""
+    def _take(self, request: SelectionRequest, plan: Plan) -> None:
+        """Replace the model, and what the server optimiser remembers, by what a plan gives."""
+        self.weights, self._state, _ = self._follow(request, plan)
+
+    def _follow(
+        self, request: SelectionRequest, plan: Plan
+    ) -> tuple[dict[str, Float32Array], dict[str, dict[str, Floats]] | None, bytes]:
+        """Return the model that a plan gives, the server optimiser's state, and the digest of the exact sums."""
         sums = self.strategy.combine(request.updates, plan, self.schema)
-        return apply(sums, plan.divisor, self.weights), sums.digest(plan.divisor)
+        change, state = average_step(sums, plan.divisor), self._state
+        if self._server is not None and state is not None:
+            change, state = self._server.advance(change, state)
+        return move(change, self.weights), state, sums.digest(plan.divisor)
 
     def _collect(self) -> list[ClientUpdate]:
         """Train everyone, let attackers collude, return the updates. A client whose training diverges sits out."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flare_offchain.core.errors import MalformedObject
+from flare_offchain.core.types import ContentId
 from flare_offchain.federation.aggregation.plan import Plan
+from flare_offchain.federation.spec import read_content_id
 from flare_offchain.utils.serialization import decode_record, encode_record
 
 REPORT_VERSION = 1
@@ -26,6 +28,7 @@ class Report:
     """What the proposer found and decided.
 
     `statuses[i]` is the status of update i; `plan.verdicts` has one verdict for each used update, in order of index.
+    `state` is the object of what the task's server optimiser remembers after the round, None where the task has none.
     """
 
     task_id: int
@@ -34,6 +37,7 @@ class Report:
     seed: bytes
     statuses: tuple[str, ...]
     plan: Plan
+    state: ContentId | None = None
 
     @property
     def used(self) -> list[int]:
@@ -57,6 +61,7 @@ class Report:
                 "seed": self.seed,
                 "statuses": list(self.statuses),
                 "plan": self.plan.to_record(),
+                "state": None if self.state is None else [self.state.digest, self.state.size],
             }
         )
 
@@ -64,7 +69,7 @@ class Report:
     def decode(cls, data: bytes) -> Report:
         """Read a report; raise `MalformedObject` unless it is canonical and consistent in itself."""
         record: Any = decode_record(data, max_bytes=MAX_REPORT_BYTES)
-        names = {"type", "version", "task", "round", "base", "seed", "statuses", "plan"}
+        names = {"type", "version", "task", "round", "base", "seed", "statuses", "plan", "state"}
         if not isinstance(record, dict) or set(record) != names:
             raise MalformedObject("not a report: wrong fields")
         if record["type"] != "report" or record["version"] != REPORT_VERSION:
@@ -79,7 +84,8 @@ class Report:
         plan = Plan.from_record(record["plan"])
         if len(plan.verdicts) != sum(status == USED for status in statuses):
             raise MalformedObject("a report's plan has one verdict for each used update")
-        return cls(record["task"], record["round"], record["base"], record["seed"], tuple(statuses), plan)
+        state = None if record["state"] is None else read_content_id(record["state"])
+        return cls(record["task"], record["round"], record["base"], record["seed"], tuple(statuses), plan, state)
 
 
 def bitmap_of(indices: list[int], count: int) -> bytes:

@@ -21,12 +21,14 @@ from flare_offchain.federation.aggregation.plan import Plan
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
 from flare_offchain.federation.aggregation.strategy import AggregationStrategy, SelectionRequest
 from flare_offchain.federation.decoding import DecodedUpdates
-from flare_offchain.federation.exact_sum import apply
+from flare_offchain.federation.exact_sum import average_step, move
 from flare_offchain.federation.probe import Probe, draw_probe
 from flare_offchain.federation.report import MALFORMED, UNAVAILABLE, USED, Report, bitmap_of
+from flare_offchain.federation.server_optimiser import ServerOptimiser, server_optimiser
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.federation.update import TaskIdentity, update_context
 from flare_offchain.models.forward import forward_function, forward_many_function
+from flare_offchain.storage.cid import content_id
 from flare_offchain.utils.serialization import read_model, read_safetensors, write_model
 
 MAX_MODEL_BYTES = 2**31
@@ -63,7 +65,9 @@ class ProbePool:
 class RoundInputs:
     """All that a round's result depends on.
 
-    `objects[i]` is the checked object of update i, or None where no store has it. `decoder` may be shared.
+    `objects[i]` is the checked object of update i, or None where no store has it. `state` is the checked object of what
+    the task's server optimiser remembered before the round; None before the first finalized round, and where the task
+    has no server optimiser. `decoder` may be shared.
     """
 
     task: TaskIdentity
@@ -76,6 +80,7 @@ class RoundInputs:
     sample_cap: int
     objects: Mapping[int, bytes | None]
     pool: ProbePool | None
+    state: bytes | None = None
     decoder: DecodedUpdates = field(default_factory=DecodedUpdates, repr=False, compare=False)
 
     @property
@@ -122,6 +127,11 @@ class RoundInputs:
         """Return the task's aggregation rule."""
         return strategy_from_spec(self.spec.aggregation.name, self.spec.aggregation.parameters)
 
+    def server(self) -> ServerOptimiser | None:
+        """Return the task's server optimiser, if it has one."""
+        named = self.spec.server
+        return None if named is None else server_optimiser(named.name, named.parameters)
+
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
@@ -133,6 +143,8 @@ class RoundResult:
     accepted_bitmap: bytes
     accepted_weight: int
     sums_digest: bytes
+    state: bytes | None = None
+    """What the server optimiser remembers after the round: an object of its own, which the report names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +161,15 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class ProposalCheck:
-    """A validator's finding: approve where `reason` is `None_`; `notes` say why not, for people."""
+    """A validator's finding: approve where `reason` is `None_`; `notes` say why not, for people.
+
+    `state` is the recomputed state of the server optimiser, where the proposal is approved and the task has one.
+    """
 
     reason: RejectReason
     sums_digest: bytes | None = None
     notes: tuple[str, ...] = field(default=())
+    state: bytes | None = None
 
     @property
     def approved(self) -> bool:
@@ -173,8 +189,16 @@ def aggregate_round(inputs: RoundInputs) -> RoundResult:
         raise NoAcceptableUpdate(f"none of the {len(inputs.updates)} updates of round {inputs.round} can be used")
     strategy = inputs.strategy()
     plan = strategy.select(inputs.request(used, decoded))
-    report = Report(inputs.task.task_id, inputs.round, inputs.base_id.digest, inputs.seed, tuple(statuses), plan)
-    model, sums_digest = _finish(inputs, strategy, plan, [decoded[i] for i in used])
+    model, state, sums_digest = _finish(inputs, strategy, plan, [decoded[i] for i in used])
+    report = Report(
+        inputs.task.task_id,
+        inputs.round,
+        inputs.base_id.digest,
+        inputs.seed,
+        tuple(statuses),
+        plan,
+        None if state is None else content_id(state),
+    )
     accepted = report.accepted
     return RoundResult(
         model,
@@ -183,6 +207,7 @@ def aggregate_round(inputs: RoundInputs) -> RoundResult:
         bitmap_of(accepted, len(inputs.updates)),
         sum(inputs.updates[i].weight(inputs.sample_cap) for i in accepted),
         sums_digest,
+        state,
     )
 
 
@@ -213,10 +238,13 @@ def check_proposal(inputs: RoundInputs, proposed: Proposed) -> ProposalCheck:
         or proposed.accepted_weight != weight
     ):
         return ProposalCheck(RejectReason.WrongBitmap, notes=("the accepted set on chain is not the report's",))
-    model, sums_digest = _finish(inputs, strategy, report.plan, [decoded[i] for i in used])
+    model, state, sums_digest = _finish(inputs, strategy, report.plan, [decoded[i] for i in used])
     if model != proposed.model:
         return ProposalCheck(RejectReason.WrongModel, notes=("the model is not the exact aggregate of the plan",))
-    return ProposalCheck(RejectReason.None_, sums_digest)
+    if report.state != (None if state is None else content_id(state)):
+        note = "the report names another state of the server optimiser than follows from the round"
+        return ProposalCheck(RejectReason.WrongModel, notes=(note,))
+    return ProposalCheck(RejectReason.None_, sums_digest, state=state)
 
 
 def follow_report(inputs: RoundInputs, report_data: bytes) -> bytes:
@@ -268,7 +296,14 @@ def _check_statuses(inputs: RoundInputs, report: Report, mine: list[str]) -> Pro
 
 def _finish(
     inputs: RoundInputs, strategy: AggregationStrategy, plan: Plan, updates: list[DecodedUpdate]
-) -> tuple[bytes, bytes]:
-    """Return the model's bytes and the digest of the sums that it came from."""
+) -> tuple[bytes, bytes | None, bytes]:
+    """Return the model's bytes, those of the server optimiser's state, and the digest of the sums they came from."""
     sums = strategy.combine(updates, plan, inputs.schema)
-    return write_model(apply(sums, plan.divisor, inputs.base)), sums.digest(plan.divisor)
+    change, state = average_step(sums, plan.divisor), None
+    server = inputs.server()
+    if server is not None:
+        schema = inputs.schema
+        before = server.start(schema) if inputs.state is None else server.decode(inputs.state, schema)
+        change, after = server.advance(change, before)
+        state = server.encode(after)
+    return write_model(move(change, inputs.base)), state, sums.digest(plan.divisor)

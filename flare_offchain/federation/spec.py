@@ -104,6 +104,8 @@ class TaskSpec:
     """What the task is trained on, for people."""
     censorship_share: float = 0.2
     """A proposal that leaves out more than this share of the updates that a validator could fetch is rejected."""
+    server: Named | None = None
+    """The server optimiser (`server_optimiser.py`); None: the average step is taken as it is."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.censorship_share <= 1:
@@ -126,6 +128,7 @@ class TaskSpec:
                 "probe": probe,
                 "data": self.data,
                 "censorship_share": float(self.censorship_share),
+                "server": None if self.server is None else self.server.to_record(),
             }
         )
 
@@ -144,6 +147,7 @@ class TaskSpec:
             "probe",
             "data",
             "censorship_share",
+            "server",
         )
         if fields["type"] != "spec" or fields["version"] != SPEC_VERSION:
             raise MalformedObject(f"not a task spec of version {SPEC_VERSION}")
@@ -157,6 +161,7 @@ class TaskSpec:
             _probe(fields["probe"]),
             fields["data"],
             fields["censorship_share"],
+            None if fields["server"] is None else Named.from_record(fields["server"]),
         )
 
 

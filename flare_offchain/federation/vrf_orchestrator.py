@@ -40,7 +40,7 @@ class VRFOrchestrator(Orchestrator):
                 plan = None
             if self._approved(request, proposer, committee, plan):
                 assert plan is not None
-                self.weights = self._follow(request, plan)[0]
+                self._take(request, plan)
                 return plan
         raise NoAcceptableUpdate(f"none of {len(committee)} proposals was approved")
 
@@ -65,5 +65,5 @@ class VRFOrchestrator(Orchestrator):
         return self.consensus.get_consensus_result(proposal).status is DecisionStatus.APPROVED
 
     def _decision(self, request: SelectionRequest, plan: Plan) -> bytes:
-        model, sums_digest = self._follow(request, plan)
+        model, _, sums_digest = self._follow(request, plan)
         return encode_record([hashlib.sha256(write_model(model)).digest(), sums_digest, plan.to_record()])

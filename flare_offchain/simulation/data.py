@@ -12,8 +12,9 @@ from flare_offchain.compression.codecs import codec_from_spec
 from flare_offchain.core.errors import ConfigurationError
 from flare_offchain.federation.adversary import behaviour
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
+from flare_offchain.federation.server_optimiser import server_optimiser
 from flare_offchain.simulation.malicious_members import COMMITTEE_ATTACKS
-from flare_offchain.simulation.scenario import Scenario
+from flare_offchain.simulation.scenario import NO_SERVER, Scenario
 from flare_offchain.utils.datasets import Dataset, load_dataset, split
 from flare_offchain.utils.partition import partition
 from flare_offchain.utils.serialization import write_safetensors
@@ -62,6 +63,8 @@ def check_names(scenario: Scenario) -> None:
             f"no committee attack {scenario.committee_attack!r}; there are {', '.join(COMMITTEE_ATTACKS)}"
         )
     codec_from_spec(scenario.codec, scenario.codec_parameters)
+    if scenario.server != NO_SERVER:
+        server_optimiser(scenario.server, scenario.server_parameters)
     strategy_from_spec(scenario.aggregation, scenario.aggregation_parameters)
     if scenario.aggregation in OFF_CHAIN_ONLY:
         raise ConfigurationError(

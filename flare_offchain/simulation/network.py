@@ -25,7 +25,7 @@ from flare_offchain.federation.update import TaskIdentity
 from flare_offchain.models.architectures import initial_weights
 from flare_offchain.simulation.data import PreparedData, model_parameters
 from flare_offchain.simulation.record import RunRecord
-from flare_offchain.simulation.scenario import Rules, Scenario
+from flare_offchain.simulation.scenario import NO_SERVER, Rules, Scenario
 from flare_offchain.storage.local import LocalStorageProvider
 from flare_offchain.storage.provider import StorageProvider
 from flare_offchain.utils.serialization import write_model
@@ -172,6 +172,7 @@ def task_objects(
         probe=ProbeSettings(store.put(data.pool_object), scenario.probe_count),
         data=scenario.data,
         censorship_share=float(scenario.censorship_share),
+        server=None if scenario.server == NO_SERVER else Named(scenario.server, dict(scenario.server_parameters)),
     )
     return spec, store.put(write_model(weights)), ModelSchema.of(weights)
 

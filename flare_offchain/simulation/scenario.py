@@ -13,6 +13,8 @@ from typing import Any
 from flare_offchain.core.errors import ConfigurationError
 
 ETHER = 10**18
+NO_SERVER = "none"
+"""The server optimiser that takes the average step as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Scenario:
     """A simulated federated-learning network.
 
     `attackers` of the `workers` attack with `attack` (`absent`: they send no update), and on the committee with
-    `committee_attack` (`malicious_members.py`). `proximal` is FedProx's μ.
+    `committee_attack` (`malicious_members.py`). `proximal` is FedProx's μ,
+    `server` the server optimiser (`server_optimiser.py`).
     """
 
     workers: int = 10
@@ -56,6 +59,8 @@ class Scenario:
     partition: str = "dirichlet:0.5"
     aggregation: str = "mutual_information"
     aggregation_parameters: Mapping[str, Any] = field(default_factory=dict)
+    server: str = NO_SERVER
+    server_parameters: Mapping[str, Any] = field(default_factory=dict)
     codec: str = "powersgd"
     codec_parameters: Mapping[str, Any] = field(default_factory=lambda: {"rank": 8})
     model: str = "mlp"

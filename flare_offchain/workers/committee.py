@@ -62,6 +62,7 @@ class CommitteeRole:
         inputs = self.inputs(s, view)
         result = aggregate_round(inputs)
         model, report = s.store.put(result.model), s.store.put(result.report)
+        keep_state(s, result.state)
         for update in inputs.updates:
             if inputs.objects.get(update.index) is not None:
                 s.store.pin(update.content_id)
@@ -103,6 +104,7 @@ class CommitteeRole:
         number, attempt = view.round.round, view.round.attempt
         if not found.approved or found.sums_digest is None:
             return s.coordinator.vote(s.account, s.task_id, number, attempt, reason=found.reason)
+        keep_state(s, found.state)
         return self.approve(s, view, inner_hash(attempt, found.sums_digest))
 
     def approve(self, s: Surroundings, view: View, inner: bytes) -> TransactionOutcome:
@@ -170,6 +172,12 @@ class CommitteeRole:
         return vote_commitment(
             s.identity.chain_id, s.identity.coordinator, s.task_id, number, attempt, digest, s.address, inner
         )
+
+
+def keep_state(s: Surroundings, state: bytes | None) -> None:
+    """Put the server optimiser's state into the store, whoever computed it: the next round needs it."""
+    if state is not None:
+        s.store.put(state)
 
 
 def remember_inner(s: Surroundings, digest: bytes, inner: bytes) -> None:
