@@ -8,6 +8,7 @@ Heavy libraries are imported by the commands that need them, never here.
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -37,6 +38,25 @@ app.add_typer(devnet.app, name="devnet")
 app.command("drill", help=drill.HELP)(drill.command)
 
 INTERRUPTED = 130
+
+
+@app.callback()
+def offer(
+    module: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--module",
+            metavar="NAME=PACKAGE.MODULE:CLASS",
+            envvar="FLARE_MODULES",
+            help="A torch module of your own that tasks may name as their model (repeatable).",
+        ),
+    ] = None,
+) -> None:
+    """Take what holds for every command."""
+    if module:
+        from flare_offchain.models.own import offer_modules
+
+        offer_modules(module)
 
 
 def run(arguments: list[str] | None = None) -> None:

@@ -5,6 +5,7 @@ from flare_offchain.models.architectures import ARCHITECTURES, architecture_of, 
 from flare_offchain.models.builder import build_adapter
 from flare_offchain.models.forward import forward_function, forward_many_function, forward_numpy
 from flare_offchain.models.mock import MockModelAdapter
+from flare_offchain.models.own import is_offered, offer_module, offer_modules
 
 __all__ = [
     "ARCHITECTURES",
@@ -19,4 +20,7 @@ __all__ = [
     "forward_many_function",
     "forward_numpy",
     "initial_weights",
+    "is_offered",
+    "offer_module",
+    "offer_modules",
 ]

@@ -151,7 +151,10 @@ def architecture_of(name: str, parameters: Parameters) -> Architecture:
             (for lists: at most 64 such).
     """
     if name not in ARCHITECTURES:
-        raise ConfigurationError(f"unknown architecture {name!r}; known are {', '.join(sorted(ARCHITECTURES))}")
+        raise ConfigurationError(
+            f"unknown architecture {name!r}; known are {', '.join(sorted(ARCHITECTURES))}; a module of one's own is "
+            f"offered by --module {name}=package.module:Class"
+        )
     entry = ARCHITECTURES[name]
     known = {*entry.required, *entry.defaults}
     missing, extra = [key for key in entry.required if key not in parameters], sorted(set(parameters) - known)
@@ -180,8 +183,13 @@ def _lengths(key: str, value: object, many: bool) -> int | tuple[int, ...]:
 def initial_weights(architecture: str, parameters: Parameters, seed: int) -> dict[str, Float32Array]:
     """Return first weights: uniform in ±1/sqrt(fan-in), as torch draws them for these layers.
 
-    The numbers come from PCG64 and single IEEE operations, so a seed gives the same bits on every machine.
+    The numbers come from PCG64 and single IEEE operations, so a seed gives the same bits on every machine. Those of a
+    module of one's own (`own.py`) are what torch draws for it.
     """
+    from flare_offchain.models.own import is_offered, own_adapter
+
+    if is_offered(architecture):
+        return own_adapter(architecture, parameters, seed).get_weights()
     return draw_weights(architecture_of(architecture, parameters).layers, seed)
 
 

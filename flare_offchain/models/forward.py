@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from flare_offchain.core.errors import ConfigurationError
 from flare_offchain.core.tensors import Float32Array, Weights
 from flare_offchain.models.architectures import Architecture, Parameters, architecture_of
+from flare_offchain.models.own import is_offered, own_forward
 from flare_offchain.utils.threads import single_threaded
 
 Forward = Callable[[Weights, Float32Array], Float32Array]
@@ -32,6 +33,8 @@ def forward_function(architecture: str, parameters: Parameters) -> Forward:
     Raises:
         ConfigurationError: unknown architecture or parameters; or torch is needed and not installed.
     """
+    if is_offered(architecture):
+        return own_forward(architecture, parameters)
     described = architecture_of(architecture, parameters)
     if architecture in NUMPY_ARCHITECTURES:
         return lambda weights, features: forward_numpy(described, weights, features)
@@ -40,10 +43,10 @@ def forward_function(architecture: str, parameters: Parameters) -> Forward:
 
 def forward_many_function(architecture: str, parameters: Parameters) -> ForwardMany:
     """Return the function that computes the logits of many models of one architecture at once."""
-    described = architecture_of(architecture, parameters)
     if architecture in NUMPY_ARCHITECTURES:
+        described = architecture_of(architecture, parameters)
         return lambda stacked, features: forward_many_numpy(described, stacked, features)
-    forward = _torch_forward(described)
+    forward = forward_function(architecture, parameters)
 
     def one_by_one(stacked: Mapping[str, Float32Array], features: Float32Array) -> Float32Array:
         count = len(next(iter(stacked.values())))

@@ -310,7 +310,7 @@ def adapter_from_class(path: str, arguments: Mapping[str, object], seed: int = 0
         device: auto, cpu or cuda.
 
     Raises:
-        ConfigurationError: it cannot be imported or is no torch module.
+        ConfigurationError: it cannot be imported or built, or is no torch module.
     """
     module_name, _, class_name = path.partition(":")
     if not module_name or not class_name:
@@ -323,7 +323,10 @@ def adapter_from_class(path: str, arguments: Mapping[str, object], seed: int = 0
         raise ConfigurationError(f"{path!r} is not a torch.nn.Module")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = found(**arguments)
+        try:
+            module = found(**arguments)
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"model class {path!r} cannot be built with {dict(arguments)}: {error}") from error
     return PyTorchModelAdapter(module, device, {"class": path, "arguments": dict(arguments)})
 
 

@@ -75,7 +75,7 @@ class Conspiracy:
             position=position,
             base=self.network.schema.flatten(base).astype(np.float64),
             schema=self.network.schema,
-            classes=self.network.spec.model.parameters["classes"],
+            classes=self.members[position].data.classes,
             round=round_number,
             generator=self.members[position].generator("craft", round_number),
             shared=self.network.scenario.seed,

@@ -13,6 +13,7 @@ from flare_offchain.core.errors import ConfigurationError
 from flare_offchain.federation.adversary import behaviour
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
 from flare_offchain.federation.server_optimiser import server_optimiser
+from flare_offchain.models.own import is_offered
 from flare_offchain.simulation.malicious_members import COMMITTEE_ATTACKS
 from flare_offchain.simulation.scenario import NO_SERVER, Scenario
 from flare_offchain.utils.datasets import Dataset, load_dataset, split
@@ -86,8 +87,13 @@ def model_parameters(scenario: Scenario, data: PreparedData) -> Mapping[str, Any
                     f"a {scenario.model} needs sequences [steps, inputs]; {scenario.data} has {shape}"
                 )
             derived = {"inputs": shape[1], "classes": classes}
+        case own if is_offered(own):
+            derived = {}
         case _:
-            raise ConfigurationError(f"unknown model {scenario.model!r}: choose softmax, mlp, cnn, gru or tcn")
+            raise ConfigurationError(
+                f"unknown model {scenario.model!r}: choose softmax, mlp, cnn, gru, tcn, or offer one of your own "
+                "with --module"
+            )
     if scenario.model == "mlp":
         derived["hidden"] = [128]
     return {**derived, **scenario.model_parameters}

@@ -16,8 +16,9 @@ from flare_offchain.core.errors import Fatal
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.records import RoundHistory
 from flare_offchain.models.adapter import ModelAdapter
+from flare_offchain.models.architectures import initial_weights
 from flare_offchain.models.builder import build_adapter
-from flare_offchain.simulation.data import PreparedData, check_names, prepare
+from flare_offchain.simulation.data import PreparedData, check_names, model_parameters, prepare
 from flare_offchain.simulation.network import Network, build_network
 from flare_offchain.simulation.population import attackers_of, build_workers
 from flare_offchain.simulation.record import RunRecord
@@ -43,6 +44,7 @@ class SimulationRun:
             # A scenario that cannot run must leave nothing behind.
             check_names(scenario)
             self._data = prepare(scenario)
+            initial_weights(scenario.model, model_parameters(scenario, self._data), scenario.seed)
         self.record.begin(scenario)
         self.results = self.record.rounds()
         self._started = time.monotonic()

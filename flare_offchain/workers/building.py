@@ -11,6 +11,7 @@ from flare_offchain.core.errors import ConfigurationError, RoundAbandoned
 from flare_offchain.core.tensors import ModelSchema
 from flare_offchain.federation.gather import TaskObjects
 from flare_offchain.federation.update import TaskIdentity
+from flare_offchain.models.own import offer_modules
 from flare_offchain.storage import IPFSStorageProvider, LocalStorageProvider
 from flare_offchain.storage.provider import StorageProvider
 from flare_offchain.utils.datasets import Dataset, load_dataset
@@ -40,6 +41,7 @@ def build_worker(
     vrf_key: VrfKey,
 ) -> Worker:
     """Return the worker of an account. Raises as `build_trainer`."""
+    offer_modules(settings.modules)
     store = open_store(settings.store)
     surroundings = Surroundings(
         connector=chain,

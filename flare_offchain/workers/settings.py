@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Role = Literal["worker", "keeper"]
 _GWEI = 10**9
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_MODULES = "modules"
+"""The one section whose names are the operator's own."""
 _KNOWN = {
     "role": None,
     "dry": None,
@@ -129,6 +131,7 @@ class WorkerSettings:
     data: DataSettings | None
     training_seed: int | None
     device: str
+    modules: Mapping[str, str]
     pace: Pace
     status: StatusSettings
     log_level: str
@@ -157,6 +160,7 @@ class WorkerSettings:
             data=DataSettings(reader.text("data.name", "npz"), reader.path("data.path", None)) if trains else None,
             training_seed=reader.number("training.seed", None),
             device=reader.text("training.device", "cpu"),
+            modules=_modules(reader),
             pace=Pace(**reader.section("pace")),
             status=StatusSettings(
                 reader.flag("status.enabled", True),
@@ -167,6 +171,14 @@ class WorkerSettings:
             log_level=reader.text("log.level", "INFO"),
             log_json=reader.flag("log.json", True),
         )
+
+
+def _modules(reader: _Reader) -> Mapping[str, str]:
+    """Return the torch modules that this worker offers: name to package.module:Class."""
+    found = reader.config.section(_MODULES).to_dict()
+    if not all(isinstance(path, str) for path in found.values()):
+        raise ConfigurationError(f'{reader.file}: [modules] names classes: net = "package.module:Class"')
+    return found
 
 
 def _keys(reader: _Reader, role: str, dry: bool) -> KeySettings | None:
@@ -234,9 +246,13 @@ class _Reader:
     def check_names(self) -> None:
         """Raise `ConfigurationError` for a name that no setting has: a misspelt one would be ignored."""
         for name, value in self.config.to_dict().items():
+            if name == _MODULES and isinstance(value, dict):
+                continue
             inner = _KNOWN.get(name, set()) if name in _KNOWN else None
             if name not in _KNOWN or (inner is None) == isinstance(value, dict):
-                raise ConfigurationError(f"{self.file}: unknown setting {name}; known are {', '.join(sorted(_KNOWN))}")
+                raise ConfigurationError(
+                    f"{self.file}: unknown setting {name}; known are {', '.join(sorted([*_KNOWN, _MODULES]))}"
+                )
             unknown = sorted(set(value) - inner) if inner is not None else []
             if unknown and inner is not None:
                 known = ", ".join(sorted(inner))

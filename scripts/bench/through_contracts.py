@@ -54,11 +54,14 @@ FULL = Scenario(
     model_parameters={"hidden": [200, 200]},
     codec_parameters={"rank": 32, "bits": 4, "ratio": 110.0, "min_compression_rate": 0.5},
     epochs=1,
-    learning_rate=0.05,
+    learning_rate=0.1,
     batch_size=32,
+    momentum=0.0,
     probe_pool=1000,
     # A smaller fine than usual: the malicious are to be there until the end.
-    rules=Rules(expected_committee=20, max_seats=20, threshold_basis_points=5500, fine_amount=ETHER // 50),
+    rules=Rules(
+        expected_committee=20, max_seats=20, threshold_basis_points=5500, max_attempts=5, fine_amount=ETHER // 50
+    ),
 )
 QUICK = Scenario(
     workers=10,
