@@ -3,6 +3,8 @@
 import pytest
 
 from flare_offchain.core.phases import Phase, VoidReason
+from flare_offchain.federation.aggregation.registry import STRATEGIES, parameter_types
+from flare_offchain.simulation.data import OFF_CHAIN_ONLY
 from flare_offchain.simulation.malicious_members import MEMBERS
 from flare_offchain.simulation.scenario import Rules
 from tests.factories.runs import KeptRun, run_scenario
@@ -48,3 +50,14 @@ def test_attacks_that_need_to_know_more_run_in_a_network(tmp_path, attack):
     rounds = run_scenario(tmp_path, **NETWORK, rounds=1, attack=attack, probe_count=50)
     assert rounds[0].outcome == "FINALIZED"
     assert rounds[0].attackers_submitted == (0 if attack == "absent" else 2)
+
+
+@pytest.mark.parametrize("rule", [name for name in STRATEGIES if name not in OFF_CHAIN_ONLY])
+def test_every_rule_by_name_finalizes_a_round_that_audits_clean(tmp_path, rule):
+    parameters = {"malicious_share": 0.14} if "malicious_share" in parameter_types(STRATEGIES[rule]) else {}
+    network = NETWORK | {"aggregation": rule, "aggregation_parameters": parameters, "workers": 7, "attackers": 1}
+    rounds = run_scenario(tmp_path, **network, rounds=1, attack="gaussian", probe_count=20)
+    assert rounds[0].outcome == "FINALIZED"
+    run = KeptRun.open(tmp_path)
+    assert run.audit().findings == ()
+    run.close()
