@@ -12,7 +12,7 @@ from typing import Any
 from flare_offchain.core.phases import Phase, RejectReason
 from flare_offchain.core.records import ProposalRecord, RoundHistory, TaskHistory, UpdateRecord
 from flare_offchain.core.types import Address
-from flare_offchain.federation.report import MALFORMED, UNAVAILABLE, USED, Report
+from flare_offchain.federation.report import MALFORMED, UNAVAILABLE, USED, Report, worker_key
 from flare_offchain.storage.cid import cid_string
 
 Record = dict[str, Any]
@@ -25,7 +25,8 @@ STATUS_TEXT = {
 REASON_TEXT = {
     "accepted": "it is in the aggregate",
     "distance": "its weights lie too far from those of the other updates, or point against the reference",
-    "low_information": "what it does to the probe says too little of the labels, or of what the other updates do",
+    "low_information": "what it does to the probe says too little of the labels, or of what the other updates do, "
+    "in this round or over its worker's last ones",
     "noise": "nothing in it is like the other updates",
     "not_selected": "the rule takes a fixed number of updates, and others came first",
     "outlier_norm": "its norm is 0, or beyond what clipping can bring back",
@@ -89,7 +90,8 @@ def update_record(task: TaskHistory, history: RoundHistory, update: UpdateRecord
         "cid": cid_string(update.content_id),
         "accepted": None if final is None else final.accepts(update.index),
     }
-    return record | _verdict(report, update.index)
+    held = None if report is None else report.standings.get(worker_key(update.worker))
+    return record | _verdict(report, update.index) | {"standing": None if held is None else held.value}
 
 
 def _verdict(report: Report | None, index: int) -> Record:
@@ -116,9 +118,9 @@ def explanation(record: Mapping[str, Any]) -> str:
         return f"not in the aggregate: {STATUS_TEXT[record['status']]}"
     verb = "accepted" if record["reason"] == "accepted" else "rejected"
     side = "below" if record["margin"] < 0 else "above"
-    return (
-        f"{verb}: {REASON_TEXT[record['reason']]} (score {record['score']:g}, {abs(record['margin']):g} {side} the cut)"
-    )
+    standing = "" if record["standing"] is None else f", standing {record['standing']:g}"
+    numbers = f"score {record['score']:g}{standing}, {abs(record['margin']):g} {side} the cut"
+    return f"{verb}: {REASON_TEXT[record['reason']]} ({numbers})"
 
 
 def seat_records(history: RoundHistory) -> Iterator[Record]:

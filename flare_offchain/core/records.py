@@ -232,3 +232,9 @@ class TaskHistory:
         """The model that round `number` starts from: the newest one finalized before it, or the genesis model."""
         earlier = [r.final_model for n, r in sorted(self.rounds.items()) if n < number and r.final_model is not None]
         return earlier[-1] if earlier else self.genesis
+
+    def newest_report(self, number: int) -> ContentId | None:
+        """The report of the newest round finalized before round `number`; None if there is none."""
+        final = [r.final_proposal for n, r in sorted(self.rounds.items()) if n < number]
+        reports = [proposal.report for proposal in final if proposal is not None]
+        return reports[-1] if reports else None

@@ -254,6 +254,18 @@ class LateStart(Behaviour):
         return -delta if context.round >= self.start else delta
 
 
+class OnOff(Behaviour):
+    """Honest to earn a standing, and every `period`-th round its own update times -scale."""
+
+    name = "on_off"
+
+    def __init__(self, period: int = 5, scale: float = 10.0) -> None:
+        self.period, self.scale = period, scale
+
+    def craft(self, delta: Vector, context: AttackContext) -> Vector:
+        return -self.scale * delta if context.round % self.period == 0 else delta
+
+
 class WhiteBox(Behaviour):
     """Each round tries sixteen collusions against the very rule in use and sends the most harmful.
 
@@ -300,6 +312,7 @@ BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
     "backdoor": Backdoor,
     "sybil": SybilJitter,
     "late_start": LateStart,
+    "on_off": OnOff,
     "white_box": WhiteBox,
 }
 """The attacks by name, at the strengths that the benchmarks use."""

@@ -20,8 +20,10 @@ from flare_offchain.core.errors import (
 from flare_offchain.core.records import RoundHistory, TaskHistory, UpdateRecord
 from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.core.types import ContentId
+from flare_offchain.federation.aggregation.registry import STRATEGIES
+from flare_offchain.federation.aggregation.standing import Standing
 from flare_offchain.federation.decoding import DecodedUpdates
-from flare_offchain.federation.report import Report
+from flare_offchain.federation.report import MAX_REPORT_BYTES, Report
 from flare_offchain.federation.round import ProbePool, RoundInputs
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.federation.update import TaskIdentity
@@ -58,6 +60,12 @@ class TaskObjects:
         if self._model is None or self._model[0] != content_id:
             self._model = content_id, read_model(self.store.get(content_id))
         return self._model[1]
+
+    def standings(self, spec: TaskSpec, report: ContentId | None) -> Mapping[bytes, Standing]:
+        """Return the workers' standings in a report; none where there is no report or the task's rule has no memory."""
+        if report is None or not STRATEGIES[spec.aggregation.name].remembers:
+            return {}
+        return Report.decode(self.store.get(report, max_bytes=MAX_REPORT_BYTES)).standings
 
     @property
     def held(self) -> tuple[ContentId, Weights] | None:
@@ -107,7 +115,7 @@ def round_inputs(
     """Gather everything that a round's result depends on.
 
     Raises:
-        RoundAbandoned: the seed is not fixed, or spec, pool or base model cannot be had.
+        RoundAbandoned: the seed is not fixed, or spec, pool, base model or the report before cannot be had.
         StorageUnavailable: the store itself did not answer (worth trying again).
     """
     if round_history.seed is None:
@@ -118,6 +126,7 @@ def round_inputs(
         pool = objects.pool(spec)
         base = objects.model(base_id)
         state = None if spec.server is None else objects.state(task, round_history.number)
+        standings = objects.standings(spec, task.newest_report(round_history.number))
     except StorageUnavailable:
         raise
     except FlareError as error:
@@ -135,4 +144,5 @@ def round_inputs(
         pool=pool,
         state=state,
         decoder=objects.decoder,
+        standings=standings,
     )

@@ -13,6 +13,7 @@ from flare_offchain.compression.exact import DecodedUpdate
 from flare_offchain.core.errors import ConfigurationError, NoAcceptableUpdate, RoundAbandoned
 from flare_offchain.core.tensors import Float32Array, ModelSchema, Weights
 from flare_offchain.federation.aggregation.plan import Plan
+from flare_offchain.federation.aggregation.standing import Standing
 from flare_offchain.federation.aggregation.strategy import (
     AggregationStrategy,
     Forward,
@@ -95,6 +96,7 @@ class Orchestrator:
         self.strategy = strategy
         self.weights: dict[str, Float32Array] = dict(weights)
         self.round = 0
+        self.standings: dict[str, Standing] = {}
         self._forward, self._forward_many = forward, forward_many
         self._pool, self._probe_count = pool, probe_count
         self._seed, self._sample_cap, self._knowledge = seed, sample_cap, knowledge
@@ -107,8 +109,10 @@ class Orchestrator:
         updates = self._collect()
         size = sum(len(update.data) for update in updates)
         names = tuple(update.client for update in updates)
+        request = self._request(updates)
         try:
-            plan, reason = self._conclude(self._request(updates), names), ""
+            plan, reason = self._conclude(request, names), ""
+            self.standings |= zip(names, self.strategy.remember(request.known_standings, plan), strict=False)
         except NoAcceptableUpdate as error:
             plan, reason = None, str(error)
         accepted = set() if plan is None else {names[index] for index in plan.accepted}
@@ -193,6 +197,7 @@ class Orchestrator:
             self._forward,
             probe,
             self._forward_many,
+            standings=[self.standings.get(update.client, Standing()) for update in updates],
         )
 
     def _round_seed(self) -> bytes:

@@ -1,21 +1,24 @@
 """The report of a round: the committee's published reasoning.
 
 The report names every update of the round, says which could be used, and carries the plan: scores, reasons, margins
-and the integers from which the model follows exactly (docs/protocol.md §6).
+and the integers from which the model follows exactly (docs/protocol.md §6). Where the rule remembers, it also carries
+every worker's standing after the round, which follows from those of the report before and the plan's scores.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from flare_offchain.core.errors import MalformedObject
-from flare_offchain.core.types import ContentId
+from flare_offchain.core.types import Address, ContentId
 from flare_offchain.federation.aggregation.plan import Plan
+from flare_offchain.federation.aggregation.standing import Standing
 from flare_offchain.federation.spec import read_content_id
 from flare_offchain.utils.serialization import decode_record, encode_record
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 MAX_REPORT_BYTES = 16 * 1024 * 1024
 MAX_UPDATES = 4096
 
@@ -29,6 +32,7 @@ class Report:
 
     `statuses[i]` is the status of update i; `plan.verdicts` has one verdict for each used update, in order of index.
     `state` is the object of what the task's server optimiser remembers after the round, None where the task has none.
+    `standings` are by `worker_key`; empty where the rule does not remember.
     """
 
     task_id: int
@@ -38,6 +42,7 @@ class Report:
     statuses: tuple[str, ...]
     plan: Plan
     state: ContentId | None = None
+    standings: Mapping[bytes, Standing] = field(default_factory=dict)
 
     @property
     def used(self) -> list[int]:
@@ -62,6 +67,7 @@ class Report:
                 "statuses": list(self.statuses),
                 "plan": self.plan.to_record(),
                 "state": None if self.state is None else [self.state.digest, self.state.size],
+                "standings": [[key, s.value, s.rounds] for key, s in sorted(self.standings.items())],
             }
         )
 
@@ -69,7 +75,7 @@ class Report:
     def decode(cls, data: bytes) -> Report:
         """Read a report; raise `MalformedObject` unless it is canonical and consistent in itself."""
         record: Any = decode_record(data, max_bytes=MAX_REPORT_BYTES)
-        names = {"type", "version", "task", "round", "base", "seed", "statuses", "plan", "state"}
+        names = {"type", "version", "task", "round", "base", "seed", "statuses", "plan", "state", "standings"}
         if not isinstance(record, dict) or set(record) != names:
             raise MalformedObject("not a report: wrong fields")
         if record["type"] != "report" or record["version"] != REPORT_VERSION:
@@ -85,7 +91,36 @@ class Report:
         if len(plan.verdicts) != sum(status == USED for status in statuses):
             raise MalformedObject("a report's plan has one verdict for each used update")
         state = None if record["state"] is None else read_content_id(record["state"])
-        return cls(record["task"], record["round"], record["base"], record["seed"], tuple(statuses), plan, state)
+        return cls(
+            record["task"],
+            record["round"],
+            record["base"],
+            record["seed"],
+            tuple(statuses),
+            plan,
+            state,
+            _read_standings(record["standings"]),
+        )
+
+
+def worker_key(worker: Address) -> bytes:
+    """Return the 20 bytes under which a report keeps a worker's standing."""
+    return bytes.fromhex(worker.removeprefix("0x"))
+
+
+def _read_standings(record: object) -> dict[bytes, Standing]:
+    if not isinstance(record, list):
+        raise MalformedObject("a report has a list of standings")
+    standings: dict[bytes, Standing] = {}
+    before = b""
+    for entry in record:
+        if not isinstance(entry, list) or [type(item) for item in entry] != [bytes, float, int]:
+            raise MalformedObject("a standing is a worker, a value and a number of rounds")
+        key, value, rounds = entry
+        if len(key) != 20 or key <= before or rounds < 1:
+            raise MalformedObject("standings are in ascending order of workers, each after a round at least")
+        standings[key], before = Standing(value, rounds), key
+    return standings
 
 
 def bitmap_of(indices: list[int], count: int) -> bytes:

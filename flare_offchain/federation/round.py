@@ -19,11 +19,12 @@ from flare_offchain.core.tensors import ModelSchema, Weights
 from flare_offchain.core.types import ContentId
 from flare_offchain.federation.aggregation.plan import Plan
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
+from flare_offchain.federation.aggregation.standing import Standing
 from flare_offchain.federation.aggregation.strategy import AggregationStrategy, SelectionRequest
 from flare_offchain.federation.decoding import DecodedUpdates
 from flare_offchain.federation.exact_sum import average_step, move
 from flare_offchain.federation.probe import Probe, draw_probe
-from flare_offchain.federation.report import MALFORMED, UNAVAILABLE, USED, Report, bitmap_of
+from flare_offchain.federation.report import MALFORMED, UNAVAILABLE, USED, Report, bitmap_of, worker_key
 from flare_offchain.federation.server_optimiser import ServerOptimiser, server_optimiser
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.federation.update import TaskIdentity, update_context
@@ -68,6 +69,8 @@ class RoundInputs:
     `objects[i]` is the checked object of update i, or None where no store has it. `state` is the checked object of what
     the task's server optimiser remembered before the round; None before the first finalized round, and where the task
     has no server optimiser. `decoder` may be shared.
+    `standings` are those of the newest report that was finalized before, by `worker_key`; empty where there is none or
+    the rule does not remember.
     """
 
     task: TaskIdentity
@@ -82,6 +85,7 @@ class RoundInputs:
     pool: ProbePool | None
     state: bytes | None = None
     decoder: DecodedUpdates = field(default_factory=DecodedUpdates, repr=False, compare=False)
+    standings: Mapping[bytes, Standing] = field(default_factory=dict)
 
     @property
     def schema(self) -> ModelSchema:
@@ -121,7 +125,17 @@ class RoundInputs:
             forward=forward_function(self.spec.model.name, self.spec.model.parameters),
             probe=probe,
             forward_many=forward_many_function(self.spec.model.name, self.spec.model.parameters),
+            standings=[self._standing(i) for i in indices],
         )
+
+    def _standing(self, index: int) -> Standing:
+        return self.standings.get(worker_key(self.updates[index].worker), Standing())
+
+    def standings_after(self, strategy: AggregationStrategy, plan: Plan, used: list[int]) -> dict[bytes, Standing]:
+        """Return all workers' standings after a plan that judges the updates `used`."""
+        changed = strategy.remember([self._standing(i) for i in used], plan)
+        keys = [worker_key(self.updates[i].worker) for i in used]
+        return dict(self.standings) | dict(zip(keys, changed, strict=False))
 
     def strategy(self) -> AggregationStrategy:
         """Return the task's aggregation rule."""
@@ -198,6 +212,7 @@ def aggregate_round(inputs: RoundInputs) -> RoundResult:
         tuple(statuses),
         plan,
         None if state is None else content_id(state),
+        inputs.standings_after(strategy, plan, used),
     )
     accepted = report.accepted
     return RoundResult(
@@ -232,6 +247,9 @@ def check_proposal(inputs: RoundInputs, proposed: Proposed) -> ProposalCheck:
     disagreements = strategy.check(inputs.request(used, decoded), report.plan)
     if disagreements:
         return ProposalCheck(RejectReason.WrongSelection, notes=tuple(disagreements))
+    if report.standings != inputs.standings_after(strategy, report.plan, used):
+        note = "the standings are not those that follow from the report before and the plan's scores"
+        return ProposalCheck(RejectReason.WrongSelection, notes=(note,))
     weight = sum(inputs.updates[i].weight(inputs.sample_cap) for i in report.accepted)
     if (
         proposed.accepted_bitmap != bitmap_of(report.accepted, len(inputs.updates))

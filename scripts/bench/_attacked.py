@@ -20,6 +20,7 @@ from flare_offchain.core.tensors import ModelSchema
 from flare_offchain.federation.adversary import AttackContext, Backdoor, Behaviour, LocalData, behaviour, craft_all
 from flare_offchain.federation.aggregation.fedavg import FedAvg
 from flare_offchain.federation.aggregation.information import cross_entropies, softmax
+from flare_offchain.federation.aggregation.standing import Standing
 from flare_offchain.federation.aggregation.strategy import AggregationStrategy, SelectionRequest, quantise
 from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, apply
 from flare_offchain.federation.probe import Probe
@@ -204,6 +205,7 @@ class Federation:
         self.found = np.zeros(2)
         self.judged = np.zeros(2)
         self.void = 0
+        self.standings = [Standing()] * self.count
 
     def run(self) -> Outcome:
         """Train all rounds."""
@@ -224,6 +226,7 @@ class Federation:
         except NoAcceptableUpdate:
             self.void += 1
             return base
+        self.standings = list(self.rule.remember(self.standings, plan)) or self.standings
         accepted = np.array([verdict.accepted for verdict in plan.verdicts])
         for malicious, part in ((0, slice(0, self.world.honest)), (1, slice(self.world.honest, None))):
             self.found[malicious] += np.sum(~accepted[part])
@@ -266,7 +269,15 @@ class Federation:
         probe = self.world.probe(number)
         reference = self._reference(base, probe, number) if self.rule.name == "fltrust" else None
         return SelectionRequest(
-            updates, self.samples, base, self.schema, self.forward, probe, self.forward_many, reference
+            updates,
+            self.samples,
+            base,
+            self.schema,
+            self.forward,
+            probe,
+            self.forward_many,
+            reference,
+            self.standings,
         )
 
     def accuracy(self, model: Mapping[str, np.ndarray]) -> float:

@@ -16,6 +16,7 @@ from flare_offchain.core.errors import RoundAbandoned
 from flare_offchain.core.records import TaskHistory
 from flare_offchain.core.types import Address, ContentId
 from flare_offchain.federation.gather import TaskObjects, round_inputs
+from flare_offchain.federation.report import worker_key
 from flare_offchain.federation.round import RoundInputs, aggregate_round
 from flare_offchain.federation.update import TaskIdentity, update_context
 from flare_offchain.storage.cid import content_id
@@ -87,6 +88,11 @@ def _round(
         base=TaskObjects(store).model(base),
         updates=tuple(moved),
         objects=data,
+        standings={
+            worker_key(workers[worker]): inputs.standings[worker_key(worker)]
+            for worker in workers
+            if worker_key(worker) in inputs.standings
+        },
     )
     result = aggregate_round(elsewhere)
     store.put(result.model)

@@ -35,6 +35,10 @@ OFFSET_GAIN = 4.0
 OFFSET_BONUS = 0.1
 """The offset view may speak against an update, but hardly for it: a worker with flipped labels has honest offsets."""
 
+GROWTH_WEIGHT = 2.0
+GROWTH_BONUS = 0.1
+"""The growth view may speak against an update fully, but for it only as much as a worker cannot help."""
+
 
 def coefficient(correlation: Any, samples: int) -> Floats:
     """Return the signed informational coefficient of a correlation estimated from so many samples, in [-1, 1]."""
@@ -101,6 +105,21 @@ def peer_evidence(effects: Effects, cosine: Floats, votes: Floats) -> Floats:
         + (1 - sure) * peers
         + np.minimum(OFFSET_WEIGHT * offset_view(effects), OFFSET_BONUS)
     )
+
+
+def growth_view(along: Floats) -> Floats:
+    """Return how far updates go on in the direction in which the model has grown, [n], at most GROWTH_BONUS.
+
+    Training adds to what a model has learnt: the inner product of an honest update with the base model's weights is
+    positive, round after round, and stays so when the probe shows nothing any more because the training samples are
+    fitted. Reversed updates, and those that bring in other labels, take off it. This is agreement in the space of
+    weights, with all that was accepted before; it needs neither labels nor a majority. Where weights do not grow (a
+    first model drawn at random, strong weight decay, a model trained before) the view is near 0 for everybody.
+
+    Args:
+        along: cosine between each update and the base model's weights, [n].
+    """
+    return np.asarray(np.minimum(GROWTH_WEIGHT * along, GROWTH_BONUS))
 
 
 def certainty(logits: Floats) -> float:

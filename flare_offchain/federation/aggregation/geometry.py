@@ -6,13 +6,14 @@ the vectors themselves are read once, in blocks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flare_offchain.compression.exact import DecodedUpdate
-from flare_offchain.core.tensors import ModelSchema
+from flare_offchain.core.tensors import ModelSchema, Weights
 
 Floats = NDArray[np.float64]
 BLOCK_BYTES = 2**25
@@ -39,6 +40,19 @@ def gram_matrix(updates: Sequence[DecodedUpdate], schema: ModelSchema) -> Floats
                 row *= scale
             gram += values @ values.T
     return (gram + gram.T) / 2
+
+
+def cosines_with(updates: Sequence[DecodedUpdate], schema: ModelSchema, weights: Weights, lengths: Floats) -> Floats:
+    """Return the cosine of each update with a model's weights, [n]; 0 where either is 0; `lengths`: the norms, [n]."""
+    products, square = np.zeros(len(updates)), 0.0
+    for tensor in schema.tensors:
+        target = weights[tensor.name].reshape(-1).astype(np.float64)
+        square += float(target @ target)
+        for row, update in enumerate(updates):
+            part = update.tensors[tensor.name]
+            products[row] += math.ldexp(float(part.integers.reshape(-1) @ target), part.exponent)
+    scale = lengths * math.sqrt(square)
+    return np.divide(products, scale, out=np.zeros(len(products)), where=scale > 0)
 
 
 def norms(gram: Floats) -> Floats:

@@ -13,18 +13,19 @@ from flare_offchain.compression.exact import DecodedUpdate
 from flare_offchain.core.errors import ConfigurationError, NoAcceptableUpdate
 from flare_offchain.core.tensors import ModelSchema
 from flare_offchain.federation.aggregation.effects import measure_effects
-from flare_offchain.federation.aggregation.evidence import certainty, labelled_evidence, peer_evidence
+from flare_offchain.federation.aggregation.evidence import certainty, growth_view, labelled_evidence, peer_evidence
 from flare_offchain.federation.aggregation.geometry import (
     chance_share,
     clip_factors,
     cliques,
     cosines,
+    cosines_with,
     explained_shares,
     gram_matrix,
     norms,
 )
 from flare_offchain.federation.aggregation.information import cross_entropies
-from flare_offchain.federation.aggregation.plan import SUM, Plan
+from flare_offchain.federation.aggregation.plan import SUM, Plan, publishable
 from flare_offchain.federation.aggregation.strategy import (
     AggregationStrategy,
     Judgement,
@@ -37,7 +38,7 @@ from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, ExactSums, Repea
 from flare_offchain.federation.probe import Probe
 
 Floats = NDArray[np.float64]
-LOSS_SLACK = 1.0
+LOSS_SLACK = 2.0
 """The accept test lets the probe's loss rise by this many standard errors: noise, not harm."""
 SURE = 0.5
 """From this certainty on the base model's own predictions stand in for labels in the accept test."""
@@ -61,20 +62,25 @@ class MIAggregationStrategy(AggregationStrategy):
     1. Updates are clipped to the median norm, so that length is no evidence.
     2. Updates that lie in the span of the others no more than noise would are rejected (`noise`).
     3. What a small step along each update does to the logits on the round's probe is compared with the probe's labels
-       (or, without labels, with what the base model believes and what its peers do); see `evidence`.
-    4. The reference is the median evidence of the better half. Below `mi_threshold` times the reference an update is
-       rejected (`low_information`). The cut moves with the round: no absolute threshold can separate.
-    5. Near-copies (a cosine of `clique_cosine`) share one vote, unless they are more than half of all.
-    6. The mean of the accepted, clipped to CLIP times their own median norm, weighted by votes and (with
+       (or, without labels, with what the base model believes and what its peers do); to that comes how far the update
+       goes on in the direction in which the model has grown; see `evidence`.
+    4. The reference is the median evidence of the better half; an update's score is its evidence as a share of the
+       reference, -1 to 1. The reference moves with the round: no absolute threshold can separate.
+    5. A worker's standing is its mean score over the last rounds, this one included. Below `mi_threshold` the update is
+       rejected, and so it is where its own score lies below -`mi_threshold`, whatever its worker has shown before
+       (`low_information`).
+    6. Near-copies (a cosine of `clique_cosine`) share one vote, unless they are more than half of all.
+    7. The mean of the accepted, clipped to CLIP times their own median norm, weighted by votes and (with
        `weigh_samples`) capped samples, is taken. Short malicious updates must not shorten the honest ones, so the
        median is that of the accepted.
-    7. The step is halved up to `max_halvings` times until the probe's loss does not rise; if it still rises, nobody is
+    8. The step is halved up to `max_halvings` times until the probe's loss does not rise; if it still rises, nobody is
        accepted. Without labels the loss is that of the base model's own predictions, once it is sure of them.
 
     Args:
-        mi_threshold: share of the reference below which an update is rejected, -1 to 1.
-        min_clients: at least so many updates must be accepted. Where fewer reach the cut, the best-scored join them
-            as long as their evidence is positive; if that does not suffice the round is abandoned.
+        mi_threshold: share of the reference below which an update is rejected, -1 to 1; from its worker's second
+            update on that is compared with the standing.
+        min_clients: at least so many updates must be accepted. Where fewer reach the cut, those of the best standing
+            join them as long as it is positive; if that does not suffice the round is abandoned.
         test_data_size: the first so many samples of the probe are used, at least 2.
         use_labels: whether to use the probe's labels where it has them.
         weigh_samples: whether updates weigh by their samples, counted up to MAX_SAMPLES times the median, as workers
@@ -85,10 +91,11 @@ class MIAggregationStrategy(AggregationStrategy):
     """
 
     name = "mutual_information"
+    remembers = True
 
     def __init__(
         self,
-        mi_threshold: float = 0.1,
+        mi_threshold: float = 0.4,
         min_clients: int = 2,
         test_data_size: int = 100,
         *,
@@ -129,20 +136,25 @@ class MIAggregationStrategy(AggregationStrategy):
         labels = self._labels(request)
         votes = self._votes(cosine)
         scores = peer_evidence(effects, cosine, votes) if labels is None else labelled_evidence(effects, labels)
+        scores = scores + growth_view(cosines_with(request.updates, request.schema, request.base, lengths))
         learnt = explained_shares(gram) - chance_share(count, request.schema.parameters)
         if count < 3:
             learnt = np.ones(count)
-        usable = (np.rint(clips * MAX_MULTIPLIER) >= 1) & (learnt >= 0)
-        cut = self._cut(scores, usable)
+        sound = np.rint(clips * MAX_MULTIPLIER) >= 1
+        usable = sound & (learnt >= 0)
+        evidence = self._relative(scores, usable)
+        past = request.known_standings
+        standing = np.array([before.after(now).value for before, now in zip(past, evidence.tolist(), strict=True)])
+        worst = evidence + abs(self.mi_threshold)
+        margins = np.minimum(standing - self._cut(standing, usable & (worst >= 0)), worst)
         verdicts = []
-        for score, clip, share in zip(scores, clips, learnt, strict=True):
-            if np.rint(clip * MAX_MULTIPLIER) < 1:
+        for score, margin, share, whole in zip(evidence, margins, learnt, sound, strict=True):
+            if not whole:
                 verdicts.append(verdict(score, -1.0, "outlier_norm"))
             elif share < 0:
-                verdicts.append(verdict(score, min(share, score - cut), "noise"))
+                verdicts.append(verdict(score, min(share, margin), "noise"))
             else:
-                margin = min(share, score - cut)
-                verdicts.append(verdict(score, margin, None if score >= cut else "low_information"))
+                verdicts.append(verdict(score, min(share, margin), None if margin >= 0 else "low_information"))
         return Judgement(tuple(verdicts), Evidence(lengths, votes))
 
     def compose(self, request: SelectionRequest, judgement: Judgement) -> Plan:
@@ -181,17 +193,23 @@ class MIAggregationStrategy(AggregationStrategy):
     def _labels(self, request: SelectionRequest) -> NDArray[np.int64] | None:
         return request.probe.labels if self.use_labels and request.probe is not None else None
 
-    def _cut(self, scores: Floats, usable: NDArray[np.bool_]) -> float:
-        """Return the score from which updates are accepted."""
+    def _relative(self, scores: Floats, usable: NDArray[np.bool_]) -> Floats:
+        """Return evidence as a share of the reference, -1 to 1, as it is published."""
         ordered = np.sort(scores[usable])[::-1]
         if len(ordered) < self.min_clients:
             raise NoAcceptableUpdate(f"only {len(ordered)} updates are neither noise nor out of range")
         reference = float(np.median(ordered[: (len(ordered) + 1) // 2]))
         if reference <= 0:
             raise NoAcceptableUpdate("the better half of the updates carries no information")
-        cut = self.mi_threshold * reference
-        if np.sum(ordered >= cut) >= self.min_clients:
-            return cut
+        return np.array([publishable(share) for share in np.clip(scores / reference, -1.0, 1.0)])
+
+    def _cut(self, standing: Floats, usable: NDArray[np.bool_]) -> float:
+        """Return the standing from which updates are accepted."""
+        ordered = np.sort(standing[usable])[::-1]
+        if np.sum(ordered >= self.mi_threshold) >= self.min_clients:
+            return self.mi_threshold
+        if len(ordered) < self.min_clients:
+            raise NoAcceptableUpdate(f"fewer than {self.min_clients} updates carry information")
         cut = float(ordered[self.min_clients - 1])
         if cut <= 0:
             raise NoAcceptableUpdate(f"fewer than {self.min_clients} updates carry information")

@@ -33,6 +33,7 @@ from flare_offchain.federation.aggregation.plan import (
     UpdateVerdict,
     publishable,
 )
+from flare_offchain.federation.aggregation.standing import Standing
 from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, ExactSums, apply
 from flare_offchain.federation.probe import Probe
 from flare_offchain.utils.threads import single_threaded
@@ -56,6 +57,7 @@ class SelectionRequest:
         probe: the round's probe; None where the task has none.
         forward_many: as `forward` for many models at once, where the model can do that.
         reference: an update that the committee trained itself on samples it trusts; only `fltrust` asks for it.
+        standings: what each update's worker has shown before, for rules that remember; None: all are new.
     """
 
     updates: Sequence[DecodedUpdate]
@@ -66,6 +68,7 @@ class SelectionRequest:
     probe: Probe | None = None
     forward_many: ForwardMany | None = None
     reference: Weights | None = None
+    standings: Sequence[Standing] | None = None
 
     def __post_init__(self) -> None:
         if not self.updates:
@@ -74,10 +77,17 @@ class SelectionRequest:
             raise ConfigurationError(f"a round has at most {MAX_UPDATES} updates, not {len(self.updates)}")
         if len(self.sample_weights) != len(self.updates):
             raise ConfigurationError("each update needs one sample weight")
+        if self.standings is not None and len(self.standings) != len(self.updates):
+            raise ConfigurationError("each update's worker has one standing")
         if any(not 1 <= weight <= MAX_MULTIPLIER for weight in self.sample_weights):
             raise ConfigurationError(f"sample weights are 1 to {MAX_MULTIPLIER}")
         if any(update.schema != self.schema for update in self.updates):
             raise ConfigurationError("an update does not have the tensors of the model")
+
+    @property
+    def known_standings(self) -> Sequence[Standing]:
+        """The standing of each update's worker; those of new workers where none are known."""
+        return [Standing()] * len(self.updates) if self.standings is None else self.standings
 
     def vectors(self) -> NDArray[np.float64]:
         """Return the updates as float64 [n, parameters] (exact)."""
@@ -119,6 +129,8 @@ class AggregationStrategy(ABC):
     """
 
     name: ClassVar[str]
+    remembers: ClassVar[bool] = False
+    """Whether published scores are evidence, -1 to 1, that counts in later rounds (see `Standing`)."""
 
     def __init__(self, *, score_margin: float = 1e-3, multiplier_margin: int = 2) -> None:
         if not (math.isfinite(score_margin) and 0 <= score_margin <= 1 and 0 <= multiplier_margin <= 64):
@@ -174,6 +186,16 @@ class AggregationStrategy(ABC):
         """Return the exact sums of a plan."""
         return plan.combine(updates, schema)
 
+    def remember(self, standings: Sequence[Standing], plan: Plan) -> tuple[Standing, ...]:
+        """Return the workers' standings after a plan, from those before; both in the order of its verdicts.
+
+        Follows from published numbers alone. Empty for rules that do not remember.
+        """
+        if not self.remembers:
+            return ()
+        shown = [min(max(entry.score, -1.0), 1.0) for entry in plan.verdicts]
+        return tuple(before.after(now) for before, now in zip(standings, shown, strict=True))
+
     def aggregate(
         self,
         local_model_updates: Sequence[Weights],
@@ -216,6 +238,8 @@ class AggregationStrategy(ABC):
                 problems.append(
                     f"update {index} is {theirs.reason}; here it is {own.reason}, {own.margin:+.6f} from the cut"
                 )
+            if self.remembers and abs(own.score - theirs.score) > self.score_margin:
+                problems.append(f"update {index} has the score {theirs.score:+.6f}, here {own.score:+.6f}")
         return problems
 
 

@@ -37,7 +37,7 @@ def test_bitmaps_count_from_the_lowest_bit():
     "change",
     [
         {"type": "spec"},
-        {"version": 2},
+        {"version": 1},
         {"task": "3"},
         {"round": True},
         {"base": b"b" * 31},
