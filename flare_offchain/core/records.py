@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from flare_offchain.core.errors import MalformedObject
 from flare_offchain.core.phases import Fault, Phase, RejectReason, VoidReason
 from flare_offchain.core.types import Address, ContentId
 
@@ -234,7 +235,14 @@ class TaskHistory:
         return earlier[-1] if earlier else self.genesis
 
     def newest_report(self, number: int) -> ContentId | None:
-        """The report of the newest round finalized before round `number`; None if there is none."""
-        final = [r.final_proposal for n, r in sorted(self.rounds.items()) if n < number]
-        reports = [proposal.report for proposal in final if proposal is not None]
-        return reports[-1] if reports else None
+        """The report of the newest round finalized before round `number`; None if there is none.
+
+        Raises:
+            MalformedObject: the history has that round's final model without its proposal.
+        """
+        final = [r for n, r in sorted(self.rounds.items()) if n < number and r.final_model is not None]
+        if not final:
+            return None
+        if final[-1].final_proposal is None:
+            raise MalformedObject(f"round {final[-1].number} is final in the history, without its proposal")
+        return final[-1].final_proposal.report

@@ -82,12 +82,10 @@ class TaskObjects:
         Raises:
             FlareError: the newest finalized report or the state that it names cannot be had, or there is none in it.
         """
-        finals = [r.final_proposal for n, r in sorted(task.rounds.items()) if n < number and r.final_model is not None]
-        if not finals:
+        report = task.newest_report(number)
+        if report is None:
             return None
-        if finals[-1] is None:
-            raise MalformedObject("the history has a finalized round without its proposal")
-        named = Report.decode(self.store.get(finals[-1].report)).state
+        named = Report.decode(self.store.get(report, max_bytes=MAX_REPORT_BYTES)).state
         if named is None:
             raise MalformedObject("the newest finalized report names no state of the server optimiser")
         return self.store.get(named)

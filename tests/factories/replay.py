@@ -16,7 +16,7 @@ from flare_offchain.core.errors import RoundAbandoned
 from flare_offchain.core.records import TaskHistory
 from flare_offchain.core.types import Address, ContentId
 from flare_offchain.federation.gather import TaskObjects, round_inputs
-from flare_offchain.federation.report import worker_key
+from flare_offchain.federation.report import Report, worker_key
 from flare_offchain.federation.round import RoundInputs, aggregate_round
 from flare_offchain.federation.update import TaskIdentity, update_context
 from flare_offchain.storage.cid import content_id
@@ -30,7 +30,7 @@ class ReplayedRound:
     round: int
     updates: tuple[ContentId, ...]
     model: ContentId
-    report: ContentId
+    report: Report
 
 
 def replay(
@@ -97,5 +97,5 @@ def _round(
     result = aggregate_round(elsewhere)
     store.put(result.model)
     return ReplayedRound(
-        inputs.round, tuple(u.content_id for u in moved), content_id(result.model), content_id(result.report)
+        inputs.round, tuple(u.content_id for u in moved), content_id(result.model), Report.decode(result.report)
     )

@@ -10,6 +10,7 @@ from flare_offchain.blockchain.keys import derive_account
 from flare_offchain.core.errors import MalformedObject
 from flare_offchain.devnet.chain_daemon import Anvil, fund
 from flare_offchain.federation.gather import TaskObjects, round_inputs
+from flare_offchain.federation.report import Report, worker_key
 from flare_offchain.federation.round import aggregate_round
 from flare_offchain.federation.update import TaskIdentity
 from flare_offchain.storage.cid import content_id
@@ -43,9 +44,14 @@ def there(tmp_path_factory):
         yield TaskIdentity(chain.chain_id, deployment.coordinator.address, 1)
 
 
-def replayed(recorded, there, store, seed=99):
+def workers_of(recorded, seed=99):
+    """Who takes each recorded worker's place."""
     names = sorted({u.worker for r in recorded.history.rounds.values() for u in r.updates})
-    workers = {name: derive_account(seed, n + 1).address for n, name in enumerate(names)}
+    return {name: derive_account(seed, n + 1).address for n, name in enumerate(names)}
+
+
+def replayed(recorded, there, store, seed=99):
+    workers = workers_of(recorded, seed)
     objects = TaskObjects(recorded.store)
     return list(replay(recorded.identity, recorded.history, objects, there, workers, store))
 
@@ -57,7 +63,13 @@ def test_replay__on_another_chain__gives_the_recorded_models_and_reports(recorde
     finals = [r.final_proposal for _, r in sorted(recorded.history.rounds.items()) if r.final_proposal]
     assert len(made) == len(finals) >= 2
     assert [one.model for one in made] == [final.model for final in finals]
-    assert [one.report for one in made] == [final.report for final in finals]
+    for one, final in zip(made, finals, strict=True):
+        report = Report.decode(recorded.store.get(final.report))
+        moved = {
+            worker_key(mine): report.standings[worker_key(worker)] for worker, mine in workers_of(recorded).items()
+        }
+        assert one.report == replace(report, standings=moved), "the reports differ in the workers' addresses alone"
+        assert {standing.rounds for standing in moved.values()} == {one.round}, "each round has added to every standing"
     assert all(content_id(store.get(one.model)) == final.model for one, final in zip(made, finals, strict=True))
     # The objects are others: each names its chain, contract, sender.
     for one in made:

@@ -62,7 +62,7 @@ def test_attacks_repeat(name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in BEHAVIOURS if n not in ("label_flip", "probe_overfit", "backdoor", "late_start")]
+    "name", [n for n in BEHAVIOURS if n not in ("label_flip", "probe_overfit", "backdoor", "late_start", "on_off")]
 )
 def test_attacks_change_what_is_sent(name):
     assert not np.allclose(craft(name, **KNOWLEDGE.get(name, {})), OWN)
@@ -138,6 +138,12 @@ def test_sybils_are_near_copies_but_not_equal():
 def test_late_start_waits():
     assert np.array_equal(craft("late_start", round=9), OWN)
     assert np.array_equal(craft("late_start", round=10), -OWN)
+
+
+def test_on_off_earns_a_standing_between_attacks():
+    assert np.array_equal(craft("on_off", round=4), OWN)
+    assert np.array_equal(craft("on_off", round=5), -10 * OWN)
+    assert np.array_equal(craft("on_off", round=6), OWN)
 
 
 def test_white_box_sends_the_most_harmful():
