@@ -24,8 +24,15 @@ TRIANGLE = 32
 
 def gram_matrix(updates: Sequence[DecodedUpdate], schema: ModelSchema) -> Floats:
     """Return the inner products of the updates, float64 [n, n], symmetric."""
+    return gram_and_products(updates, schema, None)[0]
+
+
+def gram_and_products(
+    updates: Sequence[DecodedUpdate], schema: ModelSchema, weights: Weights | None
+) -> tuple[Floats, Floats]:
+    """Return the Gram matrix and the inner product of each update with a model's weights, [n]; 0 without weights."""
     count = len(updates)
-    gram = np.zeros((count, count))
+    gram, products = np.zeros((count, count)), np.zeros(count)
     block = max(1, BLOCK_BYTES // (8 * count))
     buffer = np.empty(count * min(block, max((tensor.size for tensor in schema.tensors), default=0)))
     for tensor in schema.tensors:
@@ -39,18 +46,20 @@ def gram_matrix(updates: Sequence[DecodedUpdate], schema: ModelSchema) -> Floats
                 np.copyto(row, array[start : start + width])
                 row *= scale
             gram += values @ values.T
-    return (gram + gram.T) / 2
+            if weights is not None:
+                products += values @ weights[tensor.name].reshape(-1)[start : start + width].astype(np.float64)
+    return (gram + gram.T) / 2, products
 
 
-def cosines_with(updates: Sequence[DecodedUpdate], schema: ModelSchema, weights: Weights, lengths: Floats) -> Floats:
-    """Return the cosine of each update with a model's weights, [n]; 0 where either is 0; `lengths`: the norms, [n]."""
-    products, square = np.zeros(len(updates)), 0.0
-    for tensor in schema.tensors:
-        target = weights[tensor.name].reshape(-1).astype(np.float64)
-        square += float(target @ target)
-        for row, update in enumerate(updates):
-            part = update.tensors[tensor.name]
-            products[row] += math.ldexp(float(part.integers.reshape(-1) @ target), part.exponent)
+def cosines_with(weights: Weights, products: Floats, lengths: Floats) -> Floats:
+    """Return the cosine of each update with a model's weights, [n]; 0 where either is 0.
+
+    Args:
+        weights: the model.
+        products: inner product of each update with it, [n].
+        lengths: norm of each update, [n].
+    """
+    square = math.fsum(float(np.square(array, dtype=np.float64).sum()) for array in weights.values())
     scale = lengths * math.sqrt(square)
     return np.divide(products, scale, out=np.zeros(len(products)), where=scale > 0)
 

@@ -21,7 +21,7 @@ from flare_offchain.federation.aggregation.geometry import (
     cosines,
     cosines_with,
     explained_shares,
-    gram_matrix,
+    gram_and_products,
     norms,
 )
 from flare_offchain.federation.aggregation.information import cross_entropies
@@ -128,7 +128,7 @@ class MIAggregationStrategy(AggregationStrategy):
         count = len(request.updates)
         if count < self.min_clients:
             raise NoAcceptableUpdate(f"{count} updates are fewer than min_clients = {self.min_clients}")
-        gram = gram_matrix(request.updates, request.schema)
+        gram, along = gram_and_products(request.updates, request.schema, request.base)
         lengths = norms(gram)
         clips = clip_factors(lengths)
         cosine = cosines(gram)
@@ -136,7 +136,7 @@ class MIAggregationStrategy(AggregationStrategy):
         labels = self._labels(request)
         votes = self._votes(cosine)
         scores = peer_evidence(effects, cosine, votes) if labels is None else labelled_evidence(effects, labels)
-        scores = scores + growth_view(cosines_with(request.updates, request.schema, request.base, lengths))
+        scores = scores + growth_view(cosines_with(request.base, along, lengths))
         learnt = explained_shares(gram) - chance_share(count, request.schema.parameters)
         if count < 3:
             learnt = np.ones(count)

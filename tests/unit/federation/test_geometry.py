@@ -8,8 +8,10 @@ from flare_offchain.federation.aggregation.geometry import (
     clip_factors,
     cliques,
     cosines,
+    cosines_with,
     distances_to,
     explained_shares,
+    gram_and_products,
     gram_matrix,
     nearest,
     norms,
@@ -27,6 +29,20 @@ def test_gram_matrix_is_that_of_the_vectors(monkeypatch):
     assert np.allclose(gram_matrix(request.updates, request.schema), expected)
     monkeypatch.setattr("flare_offchain.federation.aggregation.geometry.BLOCK_BYTES", 2000)
     assert np.allclose(gram_matrix(request.updates, request.schema), expected)
+
+
+def test_products_with_a_model_come_in_the_same_blocks(monkeypatch):
+    request = honest_round()
+    vectors = request.vectors()
+    base = request.schema.flatten(request.base).astype(float)
+    monkeypatch.setattr("flare_offchain.federation.aggregation.geometry.BLOCK_BYTES", 2000)
+    gram, products = gram_and_products(request.updates, request.schema, request.base)
+    assert np.allclose(gram, vectors @ vectors.T)
+    assert np.allclose(products, vectors @ base)
+    expected = vectors @ base / np.linalg.norm(vectors, axis=1) / np.linalg.norm(base)
+    assert np.allclose(cosines_with(request.base, products, norms(gram)), expected)
+    nothing = {name: np.zeros_like(array) for name, array in request.base.items()}
+    assert not cosines_with(nothing, products, norms(gram)).any()
 
 
 def test_what_follows_from_it():

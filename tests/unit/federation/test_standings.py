@@ -10,8 +10,10 @@ from flare_offchain.core.errors import ConfigurationError, MalformedObject
 from flare_offchain.core.phases import RejectReason
 from flare_offchain.core.records import UpdateRecord
 from flare_offchain.core.types import Address, ContentId
+from flare_offchain.federation.aggregation.evidence import growth_view
 from flare_offchain.federation.aggregation.mutual_information import MIAggregationStrategy
 from flare_offchain.federation.aggregation.standing import MEMORY, Standing
+from flare_offchain.federation.aggregation.strategy import quantise
 from flare_offchain.federation.report import Report, worker_key
 from flare_offchain.federation.round import ProbePool, Proposed, RoundInputs, aggregate_round, check_proposal
 from flare_offchain.federation.spec import Named, ProbeSettings, TaskSpec, TrainingSettings
@@ -96,6 +98,21 @@ def test_a_good_standing_does_not_save_a_reversed_update():
     assert first.reason == "low_information"
     assert standings[0].after(first.score).value > 0.4, "its standing alone would carry it"
     assert all(entry.accepted for entry in others)
+
+
+def test_an_update_that_pulls_the_model_back_gives_less_evidence():
+    request = honest_round()
+    probe_blind = {"mi_threshold": -1.0, "min_clients": 1}
+    base = request.schema.flatten(request.base).astype(float)
+    shrinking = quantise(request.schema.unflatten((-0.1 * base).astype(np.float32)), request.schema)
+    growing = quantise(request.schema.unflatten((0.1 * base).astype(np.float32)), request.schema)
+    scores = {}
+    for name, update in (("back", shrinking), ("on", growing)):
+        plan = MIAggregationStrategy(**probe_blind).select(replace(request, updates=[update, *request.updates[1:]]))
+        scores[name] = plan.verdicts[0].score
+    assert scores["back"] == -1.0
+    assert scores["on"] > scores["back"] + 1
+    assert growth_view(np.array([-1.0, 0.0, 1.0])).tolist() == [-2.0, 0.0, 0.1], "little for, fully against"
 
 
 def test_each_update_needs_a_standing():
