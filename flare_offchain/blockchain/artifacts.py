@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,6 @@ class ContractArtifact:
     creation: Code
     runtime: Code
     compiler: str = ""
-    source: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def abi(self) -> Abi:
@@ -100,7 +99,6 @@ class ContractArtifact:
                 _code(value["bytecode"], value.get("linkReferences"), None),
                 _code(value["deployedBytecode"], value.get("deployedLinkReferences"), value.get("immutableReferences")),
                 _compiler(value),
-                value,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ConfigurationError(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from flare_offchain.audit.ledger import Finding
-from flare_offchain.blockchain.record_verification import RecordFinding
 from flare_offchain.cli.evidence import Evidence
+
+if TYPE_CHECKING:
+    from flare_offchain.blockchain.record_verification import RecordFinding
 
 WHOLE_RECORD = "the chain record is what the chain made"
 RULES = {

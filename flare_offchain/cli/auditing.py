@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,15 +16,11 @@ from flare_offchain.audit.auditor import Auditor
 from flare_offchain.audit.ledger import Finding, Ledger
 from flare_offchain.blockchain.artifacts import ADDRESS_BYTES
 from flare_offchain.blockchain.contracts import TaskStatus
-from flare_offchain.blockchain.embedded import EthTesterConnector
-from flare_offchain.blockchain.record_verification import verify_chain_record
-from flare_offchain.blockchain.recorded_chain import RecordedChain
 from flare_offchain.cli.altered import WHOLE_RECORD, record_findings
 from flare_offchain.cli.deployment_check import CODE, check_deployment
 from flare_offchain.cli.evidence import Evidence, chain_evidence, record_evidence
 from flare_offchain.cli.network import CHAIN, DEPLOYMENTS, STORE, OpenNetwork, Place, open_network
 from flare_offchain.cli.output import progress
-from flare_offchain.cli.run_record import RunRecordCheck
 from flare_offchain.cli.stored import check_files, object_places
 from flare_offchain.core.errors import (
     ChainRecordAltered,
@@ -39,6 +35,9 @@ from flare_offchain.core.types import Address
 from flare_offchain.federation.update import TaskIdentity
 from flare_offchain.storage.local import LocalStorageProvider
 from flare_offchain.storage.provider import StorageProvider
+
+if TYPE_CHECKING:
+    from flare_offchain.blockchain.recorded_chain import RecordedChain
 
 HEAD = "the chain has the block that was named"
 STATE = "the events agree with the contract's state"
@@ -96,6 +95,10 @@ def audit_run(folder: Path, task: int | None, rounds: list[int] | None, head: by
 
     Raises: ConfigurationError: it is no run's folder; StorageUnavailable: it cannot be read.
     """
+    # Only an embedded chain needs py-evm: over RPC an auditor does without it and its memory.
+    from flare_offchain.blockchain.embedded import EthTesterConnector
+    from flare_offchain.cli.run_record import RunRecordCheck
+
     ledger = Ledger()
     if not (folder / CHAIN).is_dir():
         raise ConfigurationError(f"{folder} holds no embedded chain: name the folder of a run with --run")
@@ -129,6 +132,8 @@ def _run_evidence(ledger: Ledger, network: OpenNetwork, folder: Path) -> Evidenc
         evidence = _network_evidence(ledger, network)
     except (WrongChain, ConfigurationError, StorageUnavailable) as error:
         ledger.check(CODE, False, None, f"{DEPLOYMENTS} records", str(error))
+        from flare_offchain.blockchain.recorded_chain import RecordedChain
+
         return _recorded_evidence(RecordedChain(folder / CHAIN))
     _check_state(ledger, network, evidence)
     return evidence
@@ -143,6 +148,9 @@ def _network_evidence(ledger: Ledger, network: OpenNetwork) -> Evidence:
 
 def _altered_evidence(ledger: Ledger, folder: Path) -> Evidence:
     """What an altered record still says, and where it is altered."""
+    from flare_offchain.blockchain.record_verification import verify_chain_record
+    from flare_offchain.blockchain.recorded_chain import RecordedChain
+
     progress("the chain record is altered: looking for every alteration")
     recorded = RecordedChain(folder / CHAIN)
     evidence = _recorded_evidence(recorded)

@@ -22,6 +22,7 @@ from flare_offchain.observability.health import Pulse
 from flare_offchain.observability.metrics import WorkerMetrics
 from flare_offchain.workers.keeper import SHARED, Done, sharers, turn
 from flare_offchain.workers.plan import Step, View, Wait
+from flare_offchain.workers.rhythm import Rhythm
 from flare_offchain.workers.surroundings import History
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ class Pace:
     """How often a daemon looks and how long it waits. All in seconds but `turn_blocks`.
 
     Attributes:
-        poll: between two looks for a new block.
+        poll: between two looks for a new block, where it is not known when one is due.
         turn_blocks: how long a turn at a shared step lasts (see `flare_offchain.workers.keeper.turn`).
         turn_seconds: the same where no blocks come.
         first_delay, max_delay: waiting after errors doubles from the first to the second.
@@ -92,6 +93,7 @@ class Daemon:
         self._wait = Wait("")
         self._turn: tuple[tuple[object, ...], int, float] | None = None
         self._failures, self._round = 0, -1
+        self._rhythm = Rhythm(self.pace.poll)
 
     def stop(self) -> None:
         """Finish the step that is under way and return from `run`. Safe in a signal handler."""
@@ -129,28 +131,32 @@ class Daemon:
 
     def _cycle(self) -> float:
         stamp = self.chain.head()
+        self._rhythm.saw(stamp, self.clock.monotonic())
         if not self._news(stamp):
-            return self.pace.poll
+            return self._pause()
         self._seen = stamp, self.clock.monotonic()
         view, step = self.actor.next_step()
         self._measure(view)
         if isinstance(step, Wait):
             self._wait_for(step)
-            return self.pace.poll
+            return self._pause()
         if self.dry:
             self._wait_for(Wait(f"dry: {step} is due", until=view.round.deadline + 1))
-            return self.pace.poll
+            return self._pause()
         blocks = self._turns_left(view, step)
         if blocks:
             self._wait_for(Wait(f"it is others' turn to {step}", block=stamp.number + blocks))
-            return self.pace.poll
+            return self._pause()
         if self._take(step, view) == "lost":
             # Somebody else, or time, has to move first: nothing changes before the next block.
             self._wait_for(Wait(f"it was too late or too early to {step}", block=stamp.number + 1))
-            return self.pace.poll
+            return self._pause()
         # What it did may make the next step due: look again without waiting for a block.
         self._seen = None
         return 0.0
+
+    def _pause(self) -> float:
+        return self._rhythm.pause(self.clock.monotonic())
 
     def _news(self, stamp: BlockStamp) -> bool:
         """Whether there is a reason to read everything: an event, or a moment or block that was waited for.
