@@ -10,7 +10,7 @@ FORGE = $(wildcard node_modules/@foundry-rs/forge-*/bin/forge)
 DECISIVE := "proof of a seat" "one vote" "phase of an intake" "phase of a ballot" "proposer" "commitment" \
 	"deadline of an action" "deadline of a push"
 
-.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations invariants proofs coverage network-test bench fuzz lock clean
+.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations invariants proofs coverage network-test network-anvil network-geth bench fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -81,15 +81,17 @@ coverage: setup ## Fail below 98 % of the contracts' lines or 95 % of their bran
 unit: setup ## Python tests with coverage
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
-network-test: setup setup-network ## 8 worker processes for 5 rounds on anvil and on geth, with Kubo; audited
-	@for chain in anvil geth; do \
-		rm -rf devnet/$$chain && \
-		$(BIN)/flare devnet up --chain $$chain --workers 8 --rounds 5 --keep --folder devnet/$$chain && \
-		$(BIN)/flare audit --rpc "$$($(BIN)/flare devnet where --folder devnet/$$chain rpc)" \
-			--ipfs "$$($(BIN)/flare devnet where --folder devnet/$$chain ipfs)" --deployments devnet/$$chain/deployments; \
-		code=$$?; $(BIN)/flare devnet down --folder devnet/$$chain; [ $$code = 0 ] || exit $$code; \
-	done
-	FLARE_REQUIRE_NETWORK=1 $(BIN)/python -m pytest -m slow tests/integration/network
+network-test: setup setup-network ## 8 worker processes for 5 rounds on anvil and on geth, with Kubo; audited; drills
+	$(MAKE) --no-print-directory -j 2 network-anvil network-geth
+	FLARE_REQUIRE_NETWORK=1 $(BIN)/python -m pytest -n 2 -m slow tests/integration/network
+
+# Both at once: their workers mostly wait for blocks.
+network-anvil network-geth: network-%:
+	@rm -rf devnet/$*
+	@$(BIN)/flare devnet up --chain $* --workers 8 --rounds 5 --keep --folder devnet/$* && \
+	$(BIN)/flare audit --rpc "$$($(BIN)/flare devnet where --folder devnet/$* rpc)" \
+		--ipfs "$$($(BIN)/flare devnet where --folder devnet/$* ipfs)" --deployments devnet/$*/deployments; \
+	code=$$?; $(BIN)/flare devnet down --folder devnet/$*; exit $$code
 
 bench: setup ## Run every benchmark in its quick form
 	@for bench in scripts/bench/*.py; do case $$bench in */_*) ;; *) $(BIN)/python $$bench --quick || exit 1;; esac; done

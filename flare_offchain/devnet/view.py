@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Group
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from flare_offchain.core.phases import Phase
 from flare_offchain.devnet.monitor import Monitor, RoundSummary, WorkerStatus
 
-SHOWN_ROUNDS = 8
+SHOWN_ROUNDS, SHOWN_COMPLAINTS = 8, 3
 COLUMNS = ("round", "outcome", "accuracy", "accepted", "seats", "attempts", "bytes/update", "gas/worker", "blocks")
+TRACK = (Phase.Training, Phase.Sortition, Phase.Aggregation, Phase.Validation, Phase.Reveal)
+_LEVELS = "▁▂▃▄▅▆▇█"
+_BAR = 24
+_OF_WORKERS = ("did last", "steps", "gas")
 
 
 def round_row(summary: RoundSummary, workers: int) -> tuple[str, ...]:
@@ -28,44 +35,95 @@ def round_row(summary: RoundSummary, workers: int) -> tuple[str, ...]:
     )
 
 
-def render(monitor: Monitor) -> Group:
+def render(monitor: Monitor) -> RenderableType:
     """Return the whole view."""
     network, moment = monitor.network, monitor.moment
-    rounds = network.settings.scenario.rounds
-    phase = moment.phase.name.upper().strip("_")
-    head = Text.assemble(
-        (f"round {moment.round}/{rounds}  ", "bold"),
-        (f"{phase:<12}", "bold cyan"),
-        f"block {moment.block}   updates {moment.updates}/{len(monitor.workers)}   seats {moment.seats}   "
-        f"votes {moment.votes}   attempt {moment.attempt}",
-    )
-    where = Text(f"{network.settings.chain} {network.chain_daemon.url}   IPFS {network.kubo.endpoint}", "dim")
-    parts: list[Text | Table] = [head, where, _rounds(monitor), _workers(monitor.workers)]
-    if moment.fault:
-        parts.append(Text(moment.fault, "yellow"))
+    parts: list[RenderableType] = [_head(monitor), Text(), _now(monitor)]
+    if monitor.rounds:
+        parts.append(_rounds(monitor))
+    parts.append(_workers(monitor.workers))
     complaints = monitor.complaints()
-    if complaints:
-        parts.append(Text("\n".join(complaints[-3:]), "yellow"))
-    return Group(*parts)
+    told = [moment.fault] if moment.fault else complaints[-SHOWN_COMPLAINTS:]
+    if told:
+        parts.append(Text("\n".join(told), "yellow"))
+    where = f"{network.settings.chain} {network.chain_daemon.url}   IPFS {network.kubo.endpoint}"
+    return Panel(
+        Group(*parts),
+        title="[bold]Flare[/] local network",
+        subtitle=f"[dim]{where}[/]",
+        box=box.ROUNDED,
+        padding=(1, 2),
+    )
+
+
+def _head(monitor: Monitor) -> Table:
+    """Rounds done, as a bar, and how accuracy has gone."""
+    rounds, moment = monitor.network.settings.scenario.rounds, monitor.moment
+    accuracies = [summary.accuracy for summary in monitor.rounds if summary.accuracy is not None]
+    line = Table.grid(padding=(0, 3))
+    line.add_row(
+        Text(f"round {moment.round}/{rounds}", "bold"),
+        ProgressBar(total=rounds, completed=len(monitor.rounds), width=_BAR, complete_style="green"),
+        Text.assemble(("accuracy ", "dim"), (_spark(accuracies), "cyan"), f" {100 * accuracies[-1]:.1f} %")
+        if accuracies
+        else Text("accuracy –", "dim"),
+        Text(f"block {moment.block}", "dim"),
+    )
+    return line
+
+
+def _spark(values: list[float]) -> str:
+    """Return values from 0 to 1 as bars, the newest last."""
+    return "".join(_LEVELS[min(len(_LEVELS) - 1, int(value * len(_LEVELS)))] for value in values[-_BAR:])
+
+
+def _now(monitor: Monitor) -> Group:
+    """The phases with the present one marked, and how far it has got."""
+    moment = monitor.moment
+    track = Text()
+    for phase in TRACK:
+        if track:
+            track.append(" ─▶ ", "dim")
+        name = phase.name.upper()
+        if phase is moment.phase:
+            track.append(f" {name} ", "bold black on cyan")
+        else:
+            track.append(name, "green" if int(phase) < int(moment.phase) else "dim")
+    if moment.phase not in TRACK:
+        name = moment.phase.name.upper().strip("_")
+        track.append(f"   {name}", "bold green" if moment.phase is Phase.Finalized else "bold")
+    counts = Text.assemble(
+        *(("updates ", "dim"), f"{moment.updates}/{len(monitor.workers)}   "),
+        *(("seats ", "dim"), f"{moment.seats}   "),
+        *(("votes ", "dim"), f"{moment.votes}   "),
+        *(("attempt ", "dim"), f"{moment.attempt}"),
+    )
+    return Group(track, counts)
 
 
 def _rounds(monitor: Monitor) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=None)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
     for column in COLUMNS:
-        table.add_column(column)
+        table.add_column(column, justify="left" if column in ("outcome", "seats") else "right", no_wrap=True)
     for summary in monitor.rounds[-SHOWN_ROUNDS:]:
-        table.add_row(*round_row(summary, len(monitor.workers)))
+        cells = [Text(cell) for cell in round_row(summary, len(monitor.workers))]
+        cells[1].stylize("green" if summary.outcome == "FINALIZED" else "yellow")
+        cells[2].stylize("bold")
+        table.add_row(*cells)
     return table
 
 
 def _workers(workers: list[WorkerStatus]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in ("worker", "account", "did last", "gas", "steps", "complaints"):
-        table.add_column(column)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table.add_column("worker", justify="right")
+    table.add_column("account", style="dim", no_wrap=True)
+    for column in _OF_WORKERS:
+        table.add_column(column, justify="left" if column == "did last" else "right", no_wrap=True)
+    table.add_column("complaints", justify="right")
     for number, worker in enumerate(workers, 1):
         short = f"{worker.files.address[:8]}…{worker.files.address[-4:]}"
-        steps = sum(worker.steps.values())
-        table.add_row(
-            str(number), short, worker.last, f"{worker.gas:,}", str(steps), str(len(worker.complaints) or "–")
-        )
+        last = Text(worker.last, "yellow" if worker.last.endswith(")") else "")
+        complaints = Text(str(len(worker.complaints)), "yellow") if worker.complaints else Text("–", "dim")
+        steps = f"{sum(worker.steps.values()):,}"
+        table.add_row(str(number), short, last, steps, f"{worker.gas:,}", complaints)
     return table
