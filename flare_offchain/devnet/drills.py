@@ -238,9 +238,12 @@ class DrillNetwork:
 
 
 def _reactions(history: RoundHistory) -> Iterator[int]:
-    """Return the blocks from the seed to each seat, and from each proposal to each vote on it."""
+    """Return the blocks from the seed, or the wider threshold, to each seat, and from each proposal to each vote."""
     if history.seed is not None:
-        yield from (seat.block - history.seed.block for seat in history.committee)
+        widened = history.widened_block
+        for seat in history.committee:
+            late = widened is not None and seat.block > widened
+            yield seat.block - (widened if widened is not None and late else history.seed.block)
     for proposal in history.proposals.values():
         yield from (vote.block - proposal.block for vote in history.votes_of(proposal.attempt))
 

@@ -1,12 +1,13 @@
 """A drill of the drills: workers killed at every step lose nothing. `flare drill` runs the others."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from flare_offchain.core.errors import Fatal
 from flare_offchain.devnet.drill_list import DRILLS, run_drills, summary
-from flare_offchain.devnet.drills import DrillResult
+from flare_offchain.devnet.drills import DrillResult, _reactions
 from flare_offchain.devnet.proxy import Fault, Proxy, answering, wrong_bytes
 from flare_offchain.devnet.victim import points
 from flare_offchain.workers.plan import Step
@@ -91,6 +92,19 @@ def test_results__are_plain_values():
         *("kill", "rpc", "chain-id", "store", "random", "reorg", "twins", "half", "gas", "disk", "clock", "restart"),
         "endurance",
     }
+
+
+def test_reactions__of_a_committee_that_was_widened__count_from_then():
+    seats = [SimpleNamespace(block=11), SimpleNamespace(block=26), SimpleNamespace(block=27)]
+    votes = [SimpleNamespace(block=33), SimpleNamespace(block=35)]
+    history = SimpleNamespace(
+        seed=SimpleNamespace(block=10),
+        widened_block=26,
+        committee=seats,
+        proposals={0: SimpleNamespace(block=32, attempt=0)},
+        votes_of=lambda attempt: votes,
+    )
+    assert list(_reactions(history)) == [1, 16, 1, 1, 3]
 
 
 def test_summary__adds_up__and_names_the_longest_recovery():
