@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,42 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from _forge import ROOT, ForgeFailed, find_forge
+from _forge import ROOT, ForgeFailed
+from _mutated import Broken, copy_tree, failed_tests, forge_test
 from _mutations import MUTATIONS, Mutation
-
-COPIED = ("contracts", "tests/contracts/solidity", "tests/vectors", "foundry.toml", "scripts/solc")
-CACHES = ("out/fast", "cache/fast")
-TIMEOUT_SECONDS = 900
-
-
-class Broken(Exception):
-    """A mutation does not apply, or the tests fail without one."""
-
-
-def copy_tree(target: Path) -> None:
-    """Copy what forge needs, with its caches so that only what changes is compiled."""
-    for name in (*COPIED, *CACHES):
-        source, destination = ROOT / name, target / name
-        if source.is_dir():
-            shutil.copytree(source, destination)
-        elif source.is_file():
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, destination)
-    (target / "node_modules").symlink_to(ROOT / "node_modules")
-
-
-def forge_test(tree: Path, contracts: str) -> tuple[int, str]:
-    """Run forge's tests in a tree; return its exit status and output."""
-    result = subprocess.run(
-        [str(find_forge()), "test", "--fail-fast", "--match-contract", contracts],
-        cwd=tree,
-        env={**os.environ, "FOUNDRY_PROFILE": "fast", "FOUNDRY_FUZZ_RUNS": "16", "FOUNDRY_DENY": "never"},
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
-    return result.returncode, result.stdout + result.stderr
 
 
 def require_applicable() -> None:
@@ -86,8 +50,8 @@ def try_mutation(mutation: Mutation) -> dict[str, Any]:
         tree = Path(folder)
         copy_tree(tree)
         apply(tree, mutation)
-        status, output = forge_test(tree, mutation.tests)
-    failed = sorted({line.rsplit("] ", 1)[1].split("(")[0] for line in output.splitlines() if line.startswith("[FAIL")})
+        status, output = forge_test(tree, "--match-contract", mutation.tests)
+    failed = failed_tests(output)
     if status != 0 and not failed:
         raise Broken(f"{mutation.name}: the mutated contracts do not compile:\n{output[-2000:]}")
     return {
@@ -111,7 +75,7 @@ def main() -> int:
     chosen = [m for m in MUTATIONS if (m.name in arguments.only if arguments.only else m.core or arguments.full)]
     try:
         require_applicable()
-        status, output = forge_test(ROOT, "|".join(sorted({m.tests for m in chosen})))
+        status, output = forge_test(ROOT, "--match-contract", "|".join(sorted({m.tests for m in chosen})))
         if status != 0:
             raise Broken(f"the tests fail without a mutation:\n{output[-2000:]}")
         with ThreadPoolExecutor(arguments.jobs) as pool:

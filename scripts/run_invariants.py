@@ -11,7 +11,6 @@ forge fails to run.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import re
@@ -20,9 +19,8 @@ import sys
 import time
 from pathlib import Path
 
-from _forge import ROOT, ForgeFailed, find_forge
+from _forge import ROOT, ForgeFailed, digest_of_sources, find_forge
 
-SOURCES = ("contracts", "tests/contracts/solidity")
 REFEREE = ROOT / "tests/contracts/solidity/invariants/Referee.sol"
 RUNS_PER_BATCH = 20
 TIMEOUT_SECONDS = 3600
@@ -34,14 +32,6 @@ def counter_names() -> list[str]:
     if body is None:
         raise SystemExit("no struct Tally in Referee.sol")
     return re.findall(r"uint256 (\w+);", body[1])
-
-
-def digest_of_sources() -> str:
-    """Return a short digest of all that is compiled."""
-    digest = hashlib.sha256()
-    for path in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.sol")):
-        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
 
 
 def play(seed: int, runs: int, depth: int, tally: Path) -> str | None:
