@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Analysers of the contracts, whose needs are not those of the program.
+ANALYSIS := .venv-analysis
 UV := 0.13.9
 # The program itself: its npm front exits with 0 when tests fail.
 FORGE = $(wildcard node_modules/@foundry-rs/forge-*/bin/forge)
@@ -10,7 +12,7 @@ FORGE = $(wildcard node_modules/@foundry-rs/forge-*/bin/forge)
 DECISIVE := "proof of a seat" "one vote" "phase of an intake" "phase of a ballot" "proposer" "commitment" \
 	"deadline of an action" "deadline of a push"
 
-.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations invariants proofs coverage network-test network-anvil network-geth bench fuzz lock clean
+.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations mutants symbolic invariants proofs coverage network-test network-anvil network-geth bench fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +33,11 @@ $(VENV)/.dev: requirements/dev.lock pyproject.toml | $(BIN)/uv
 	$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.lock
 	$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
 	@touch $@ $(VENV)/.run
+
+$(ANALYSIS)/.ready: requirements/analysis.lock | $(BIN)/uv
+	$(PYTHON) -m venv $(ANALYSIS)
+	$(BIN)/uv pip install -q --python $(ANALYSIS)/bin/python --require-hashes -r requirements/analysis.lock
+	@touch $@
 
 setup-run: $(VENV)/.run
 setup-dev: $(VENV)/.dev
@@ -68,6 +75,14 @@ contracts: setup ## Compile, test and measure the contracts
 
 mutations: setup ## Remove every check of the contracts, one at a time (half an hour)
 	$(BIN)/python scripts/mutate_checks.py --full
+
+mutants: setup ## Sample 320 small changes of the contracts; 90 % must make a test fail (an hour or two; resumable)
+	$(BIN)/python scripts/run_mutants.py
+
+symbolic: setup-node $(ANALYSIS)/.ready ## Prove by halmos what holds of packed words, threshold, quorum and tally (two minutes)
+	PATH="$(dir $(abspath $(FORGE))):$$PATH" FOUNDRY_PROFILE=fast FOUNDRY_SRC=contracts/types \
+		FOUNDRY_TEST=tests/contracts/symbolic FOUNDRY_OUT=out/symbolic FOUNDRY_CACHE_PATH=cache/symbolic \
+		$(ANALYSIS)/bin/halmos --forge-build-out out/symbolic --solver-timeout-assertion 120s
 
 invariants: setup ## A million calls of a campaign against the rules of rounds (an hour and a half; resumable)
 	$(BIN)/python scripts/run_invariants.py

@@ -123,6 +123,15 @@ contract ProposeTest is RoundFixture {
         refuses("commitment", modelOf(0), reportOf(0), hex"1f", 1500, 0);
     }
 
+    /// The last byte of the bitmap is then full: none of its bits is padding.
+    function test_propose_takesEightUpdates() public {
+        round = 0;
+        startTask(defaultRules(), 8);
+        toAggregation();
+        propose();
+        assertPhase(Phase.Validation);
+    }
+
     function test_propose_reverts_whenBitmapIsMalformed() public {
         refuses("bitmapLength", modelOf(0), reportOf(0), hex"1f00", 1500, INNER);
         refuses("bitmapLength", modelOf(0), reportOf(0), "", 1500, INNER);

@@ -118,7 +118,8 @@ contract WordsTest is LibraryTest {
         pure
     {
         Ballot word = openedBallot(round, attempts, seats, quorum).withVote(3, RejectReason.Malformed);
-        word = word.withAttempt(7, 5, deadline);
+        // What a larger number left must be gone.
+        word = word.withAttempt(255, 255, deadline).withAttempt(7, 5, deadline);
         vm.assertEq(word.round(), round);
         vm.assertEq(word.attempts(), attempts);
         vm.assertEq(word.seats(), seats);

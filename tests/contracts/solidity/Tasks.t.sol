@@ -125,6 +125,38 @@ contract CreateTaskTest is RoundFixture {
         coordinator.createTask(rules, spec, genesis);
     }
 
+    function test_createTask_takesTheLeastOfEveryRule() public {
+        TaskRules memory rules = defaultRules();
+        rules.trainingDuration = rules.seedDuration = rules.sortitionDuration = 1;
+        rules.proposalDuration = rules.validationDuration = rules.revealDuration = 1;
+        rules.thresholdBasisPoints = 5001;
+        rules.expectedCommittee = rules.maxSeats = 2;
+        rules.maxAttempts = 1;
+        rules.minUpdates = rules.maxUpdates = 1;
+        rules.sampleCap = 1;
+        rules.idleRounds = 1;
+        rules.maxConsecutiveVoids = 1;
+        rules.maxRounds = 1;
+        uint256 id = coordinator.createTask(rules, ContentId(spec.digest, 1), ContentId(genesis.digest, 1));
+        vm.assertEq(coordinator.task(id).rules.expectedCommittee, 2);
+    }
+
+    function test_createTask_takesTheMostOfEveryCount() public {
+        TaskRules memory rules = defaultRules();
+        rules.expectedCommittee = 95;
+        rules.thresholdBasisPoints = 6667;
+        rules.maxSeats = 64;
+        rules.maxAttempts = type(uint16).max;
+        rules.minUpdates = rules.maxUpdates = 4096;
+        rules.sampleCap = 4096;
+        rules.idleRounds = rules.maxConsecutiveVoids = type(uint16).max;
+        rules.maxRounds = (1 << 24) - 1;
+        uint256 id = coordinator.createTask(
+            rules, ContentId(spec.digest, type(uint32).max), ContentId(genesis.digest, type(uint32).max)
+        );
+        vm.assertEq(coordinator.task(id).rules.maxUpdates, 4096);
+    }
+
     function test_createTask_reverts_whenSharesAreNotAll() public {
         TaskRules memory rules = defaultRules();
         rules.trainerShare -= 1;
