@@ -12,7 +12,7 @@ FORGE = $(wildcard node_modules/@foundry-rs/forge-*/bin/forge)
 DECISIVE := "proof of a seat" "one vote" "phase of an intake" "phase of a ballot" "proposer" "commitment" \
 	"deadline of an action" "deadline of a push"
 
-.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations mutants symbolic invariants proofs coverage network-test network-anvil network-geth bench fuzz lock clean
+.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations mutants analysis symbolic invariants proofs coverage network-test network-anvil network-geth bench fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -78,6 +78,12 @@ mutations: setup ## Remove every check of the contracts, one at a time (half an 
 
 mutants: setup ## Sample 320 small changes of the contracts; 90 % must make a test fail (an hour or two; resumable)
 	$(BIN)/python scripts/run_mutants.py
+
+analysis: setup-node $(ANALYSIS)/.ready ## Run slither over the contracts; fail on a finding of medium or higher
+	PATH="$(dir $(abspath $(FORGE))):$$PATH" FOUNDRY_PROFILE=fast FOUNDRY_DENY=never FOUNDRY_TEST=none \
+		FOUNDRY_OUT=out/analysis FOUNDRY_CACHE_PATH=cache/analysis \
+		$(ANALYSIS)/bin/slither . --foundry-out-directory out/analysis --filter-paths 'node_modules|tests' --fail-medium \
+		--exclude-low --exclude-informational --exclude-optimization
 
 symbolic: setup-node $(ANALYSIS)/.ready ## Prove by halmos what holds of packed words, threshold, quorum and tally (two minutes)
 	PATH="$(dir $(abspath $(FORGE))):$$PATH" FOUNDRY_PROFILE=fast FOUNDRY_SRC=contracts/types \

@@ -140,6 +140,8 @@ contract ParticipantRegistry is IParticipantRegistry {
     }
 
     function _send(address to, uint256 amount) private {
+        // A worker's own bond, or what is burnt, which goes to nobody.
+        // slither-disable-next-line arbitrary-send-eth
         (bool sent,) = to.call{value: amount}("");
         if (!sent) revert TransferFailed(to, amount);
     }

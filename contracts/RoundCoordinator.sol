@@ -213,6 +213,8 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
             address member = address(bytes20(batch[offset:offset + 20]));
             uint256 end = offset + CLAIM_HEAD + uint16(bytes2(batch[offset + 20:offset + CLAIM_HEAD]));
             if (end > batch.length) revert MalformedClaims(offset);
+            // In a batch a refusal is skipped, whatever its output.
+            // slither-disable-next-line unused-return
             (SortitionLib.Claim claim,) =
                 SortitionLib.claimSeat(task_, claims, member, _activeKeys[member], batch[offset + CLAIM_HEAD:end]);
             if (claim == SortitionLib.Claim.Seated) ++claimed;
@@ -237,6 +239,8 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
         uint32 acceptedWeight,
         bytes32 commitment
     ) external override {
+        // Every field is set below.
+        // slither-disable-next-line uninitialized-local
         BallotLib.Draft memory draft;
         draft.taskId = taskId;
         draft.round = round;
@@ -292,6 +296,8 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
     /// @inheritdoc IRoundActions
     function withdrawRewards(uint256 taskId) external override {
         TaskState storage task_ = _task(taskId);
+        // Whether strikes end the enrolment has been recorded by then.
+        // slither-disable-next-line unused-return
         (Ledger ledger,) = TaskLib.settled(task_, taskId, msg.sender);
         uint256 amount = ledger.credit();
         if (amount == 0) revert NothingToWithdraw(msg.sender);
@@ -355,6 +361,8 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
     }
 
     function _pay(uint256 amount) private {
+        // The caller, and what it is owed.
+        // slither-disable-next-line arbitrary-send-eth
         (bool sent,) = msg.sender.call{value: amount}("");
         if (!sent) revert TransferFailed(msg.sender, amount);
     }

@@ -9,6 +9,8 @@ import {TaskState} from "./types/TaskState.sol";
 /// the code of the one may read the storage of the other.
 abstract contract RoundStorage is IRoundCoordinatorTypes, IRoundCoordinatorErrors {
     /// Tasks created so far: the newest task's id.
+    // Written by the coordinator alone; RoundViews runs in its storage.
+    // slither-disable-next-line uninitialized-state
     uint256 internal _taskCount;
 
     /// The registry's active keys, as it told them (see `IActiveKeys`).

@@ -83,6 +83,8 @@ contract RoundViews is RoundStorage, IRoundViews {
         returns (ProposalView memory proposal)
     {
         Proposal storage made = stored.proposal;
+        // The member alone is wanted, not the seat.
+        // slither-disable-next-line unused-return
         (proposal.proposer,) = SortitionLib.memberAt(stored, shown.attempt);
         proposal.model = ContentId({digest: made.modelDigest, size: made.modelSize});
         proposal.report = ContentId({digest: made.reportDigest, size: made.reportSize});
@@ -152,6 +154,8 @@ contract RoundViews is RoundStorage, IRoundViews {
         shown.invited = stored.invited[worker];
         shown.credit = ledger.credit();
         if (ledger.pending() && PhaseLib.hasEnded(stored, ledger.round())) {
+            // The amount alone is shown.
+            // slither-disable-next-line unused-return
             (,,, uint256 amount) = RewardLib.assess(stored, ledger);
             shown.credit += amount;
         }
@@ -198,6 +202,8 @@ contract RoundViews is RoundStorage, IRoundViews {
         bytes32 bitmapDigest,
         uint32 acceptedWeight
     ) external view override returns (bytes32) {
+        // Every field is set below.
+        // slither-disable-next-line uninitialized-local
         BallotLib.Draft memory draft;
         draft.taskId = taskId;
         draft.round = round;

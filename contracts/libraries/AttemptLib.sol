@@ -72,6 +72,8 @@ library AttemptLib {
     }
 
     function _requireProposer(TaskState storage task, Ballot ballot) private view {
+        // The member alone is wanted, not the seat.
+        // slither-disable-next-line unused-return
         (address proposer,) = SortitionLib.memberAt(task, ballot.attempt());
         if (msg.sender != proposer) revert IRoundCoordinatorErrors.NotProposer(proposer, msg.sender);
     }
@@ -85,6 +87,8 @@ library AttemptLib {
         bytes memory bitmap = draft.acceptedBitmap;
         _require(bitmap.length == (updates + 7) / 8, "bitmapLength");
         if (updates % 8 != 0) _require(uint8(bitmap[bitmap.length - 1]) >> (updates % 8) == 0, "bitmapPadding");
+        // A sum, from 0.
+        // slither-disable-next-line uninitialized-local
         uint256 accepted;
         for (uint256 start = 0; start < bitmap.length; start += 32) {
             accepted += BallotLib.popCount(_bytesAt(bitmap, start));
@@ -171,6 +175,8 @@ library AttemptLib {
         _tally(task, taskId, ballot, rejections);
 
         if (rejections >= ballot.quorum()) {
+            // The member alone is wanted, not the seat.
+            // slither-disable-next-line unused-return
             (address proposer,) = SortitionLib.memberAt(task, ballot.attempt());
             _fine(task, taskId, ballot, registry, proposer, Fault.ProposalRejected);
         }
@@ -221,6 +227,8 @@ library AttemptLib {
         Ballot ballot = task.ballot;
         PhaseLib.requireExpired(ballot.deadline());
         _fail(task, taskId, ballot);
+        // The member alone is wanted, not the seat.
+        // slither-disable-next-line unused-return
         (address proposer,) = SortitionLib.memberAt(task, ballot.attempt());
         _fine(task, taskId, ballot, registry, proposer, Fault.CommitmentUnopened);
     }

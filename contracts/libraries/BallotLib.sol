@@ -59,6 +59,8 @@ library BallotLib {
             word = (word & (type(uint256).max / 5)) + ((word >> 2) & (type(uint256).max / 5));
             word = (word + (word >> 4)) & (type(uint256).max / 17);
             word = (word + (word >> 8)) & (type(uint256).max / 0x101);
+            // The quotient is a constant, and exact.
+            // slither-disable-next-line divide-before-multiply
             return (word * (type(uint256).max / 0xffff)) >> 240;
         }
     }

@@ -127,6 +127,8 @@ library EcVrf {
             mstore(add(e, 64), key)
             mstore(add(e, 96), mulmod(sub(N, c), key, N))
             pop(staticcall(gas(), 1, e, 128, 0, 32))
+            // Exclusive or is meant: it is 0 where both are equal.
+            // slither-disable-next-line incorrect-exp
             fault := or(fault, or(xor(returndatasize(), 32), shl(96, xor(mload(0), keccak256(w, 64)))))
 
             // T = s*H; H has even y.
@@ -136,6 +138,8 @@ library EcVrf {
             mstore(add(e, 96), mulmod(s, hX, N))
             pop(staticcall(gas(), 1, e, 128, 0, 32))
             w := add(w, 64)
+            // Exclusive or is meant: it is 0 where both are equal.
+            // slither-disable-next-line incorrect-exp
             fault := or(fault, or(xor(returndatasize(), 32), shl(96, xor(mload(0), keccak256(w, 64)))))
             let tX := mload(w)
             let minusTY := sub(P, mload(add(w, 32)))
@@ -152,6 +156,8 @@ library EcVrf {
             mstore(add(e, 64), gammaX)
             mstore(add(e, 96), mulmod(c, gammaX, N))
             pop(staticcall(gas(), 1, e, 128, 0, 32))
+            // Exclusive or is meant: it is 0 where both are equal.
+            // slither-disable-next-line incorrect-exp
             fault := or(fault, or(xor(returndatasize(), 32), shl(96, xor(mload(0), keccak256(w, 64)))))
 
             // V = T - S, the chord's third point mirrored.

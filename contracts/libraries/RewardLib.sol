@@ -34,6 +34,8 @@ library RewardLib {
         uint256 voters
     ) internal view returns (Split memory parts) {
         uint256 reward = rules.roundReward < budget ? rules.roundReward : budget;
+        // Rounded down to a multiple of the weight on purpose.
+        // slither-disable-next-line divide-before-multiply
         parts.trainers = reward * rules.trainerShare / BASIS_POINTS / acceptedWeight * acceptedWeight;
         parts.proposer = reward * rules.proposerShare / BASIS_POINTS;
         parts.revealer = reward * rules.revealerShare / BASIS_POINTS;

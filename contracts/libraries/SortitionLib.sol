@@ -41,6 +41,8 @@ library SortitionLib {
         if (enrolled <= seats) return type(uint256).max;
         // Seats are fewer than enrolled here, so this is at most the dividend, and the divisor is not 0.
         unchecked {
+            // The product first would overflow.
+            // slither-disable-next-line divide-before-multiply
             return type(uint256).max / enrolled * seats;
         }
     }
@@ -148,6 +150,8 @@ library SortitionLib {
     function callRoll(TaskState storage task, Intake intake) internal {
         uint256[] memory standings = standingsOf(task, intake);
         sort(standings);
+        // Built up from 0.
+        // slither-disable-next-line uninitialized-local
         uint256 word;
         for (uint256 rank = 0; rank < standings.length; ++rank) {
             Seat seat = task.accounts[address(uint160(standings[rank]))].seat;
