@@ -52,6 +52,7 @@ def forgeries(key: VrfKey) -> Iterator[Forgery]:
             yield name, x, alpha, proof.to_bytes()
     yield from counters(key)
     yield from degenerate(key)
+    yield from one_witness_chosen(key)
     yield from draft05(key)
 
 
@@ -169,6 +170,34 @@ def degenerate(key: VrfKey) -> Iterator[Forgery]:
     for slope in (0, 1, 3 * proof.t.x**2 * pow(2 * proof.t.y, -1, P) % P):
         data = dataclasses.replace(proof, slope=slope).to_bytes()
         yield f"T is -S, slope {slope:#x}", key.public_x, alpha, data
+
+
+def one_witness_chosen(key: VrfKey) -> Iterator[Forgery]:
+    """Yield proofs of a Gamma that is the forger's choice, right in everything but one of U, T and S.
+
+    With T or S unchecked the owner of the key would choose its output; with U unchecked anybody would, for any key.
+    """
+    alpha = message_with_counter(key, 0)
+    h = vrf.encode_to_curve(SECP256K1_TAI, key.public_key, alpha).point
+    y, secret = GROUP.decode(key.public_key), int.from_bytes(key.export_secret(), "big")
+    gamma, u, v = GROUP.multiply(12345, h), GROUP.multiply(777, SECP256K1.generator), GROUP.multiply(999, h)
+    assert gamma is not None
+    assert u is not None
+    assert v is not None
+    c = vrf.challenge(SECP256K1_TAI, y, h, gamma, u, v)
+    for name, response in (("U", 999 + c * 12345), ("T", 777 + c * secret), ("S", 777 + c * secret)):
+        t, s = GROUP.multiply(response % N, h), GROUP.multiply(c, gamma)
+        assert t is not None
+        assert s is not None
+        if name == "T":
+            t = GROUP.linear(1, v, 1, s)
+        elif name == "S":
+            s = GROUP.linear(1, t, -1, v)
+        assert t is not None
+        assert s is not None
+        slope = (t.y + s.y) * pow(t.x - s.x, -1, P) % P
+        data = ChainProof(gamma, c, response % N, u, t, s.x, slope, ()).to_bytes()
+        yield f"{name} of the forger's choice", key.public_x, alpha, data
 
 
 def draft05(key: VrfKey) -> Iterator[Forgery]:

@@ -45,17 +45,17 @@ contract WordsTest is LibraryTest {
     }
 
     function test_fuzz_intake(uint24 round, uint40 deadline, uint24 enrolled, uint16 expected) public pure {
-        Intake word = openedIntake(round, deadline, enrolled, 4096, 4095, expected, 64);
+        Intake word = openedIntake(round, deadline, enrolled, 8191, 8191, expected, 127);
         vm.assertEq(word.round(), round);
         vm.assertEq(uint256(word.phase()), uint256(Phase.Training));
         vm.assertTrue(word.isIn(Phase.Training));
         vm.assertEq(word.deadline(), deadline);
         vm.assertEq(word.updates(), 0);
         vm.assertEq(word.enrolled(), enrolled);
-        vm.assertEq(word.maxUpdates(), 4096);
-        vm.assertEq(word.sampleCap(), 4095);
+        vm.assertEq(word.maxUpdates(), 8191);
+        vm.assertEq(word.sampleCap(), 8191);
         vm.assertEq(word.expected(), expected);
-        vm.assertEq(word.maxSeats(), 64);
+        vm.assertEq(word.maxSeats(), 127);
         vm.assertFalse(word.widened());
         vm.assertFalse(word.seedFixed());
     }
