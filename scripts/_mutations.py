@@ -183,8 +183,8 @@ MUTATIONS = (
         "deadline of a reveal",
         _ATTEMPT,
         "PhaseLib.requireExpired(ballot.deadline());\n"
-        "        _fail(task, taskId, ballot);\n        (address proposer,)",
-        "_fail(task, taskId, ballot);\n        (address proposer,)",
+        "        _fail(task, taskId, ballot);\n        // The member alone",
+        "_fail(task, taskId, ballot);\n        // The member alone",
         "AdvanceTest|RevealTest",
         core=True,
     ),
