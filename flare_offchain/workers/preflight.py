@@ -15,8 +15,8 @@ from flare_offchain.blockchain.signers import RemoteSigner
 from flare_offchain.core.errors import ConfigurationError, FlareError
 from flare_offchain.core.types import Address
 from flare_offchain.federation.gather import TaskObjects
-from flare_offchain.models.architectures import architecture_of
-from flare_offchain.models.own import is_offered, offer_modules, own_adapter
+from flare_offchain.models.builder import build_adapter
+from flare_offchain.models.own import offer_modules
 from flare_offchain.storage import IPFSStorageProvider
 from flare_offchain.workers.building import open_store, worker_data
 from flare_offchain.workers.runtime import connect, open_keys, remote_signer
@@ -218,10 +218,7 @@ def _data(found: _Found) -> str:
     task = deployment.coordinator.task(found.settings.task_id)
     spec = TaskObjects(open_store(found.settings.store)).spec(task.spec)
     offer_modules(found.settings.modules)
-    if is_offered(spec.model.name):
-        own_adapter(spec.model.name, spec.model.parameters)
-    else:
-        architecture_of(spec.model.name, spec.model.parameters)
+    build_adapter(spec.model.name, spec.model.parameters, device="cpu")
     classes = spec.model.parameters.get("classes")
     if isinstance(classes, int) and len(data) and int(data.labels.max()) >= classes:
         raise ConfigurationError(f"labels reach {int(data.labels.max())}, the task's model knows {classes} classes")

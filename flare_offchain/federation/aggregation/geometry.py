@@ -116,7 +116,10 @@ def explained_shares(gram: Floats) -> Floats:
 
 
 def _lower_inverse(lower: Floats) -> Floats:
-    """Return the inverse of a lower triangular matrix: halves apart, what lies below the diagonal by two products."""
+    """Return the inverse of a lower triangular matrix: halves apart, what lies below the diagonal by two products.
+
+    numpy has none for triangles, and scipy is not among what validators and auditors install.
+    """
     half = len(lower) // 2
     if half < TRIANGLE:
         return np.tril(np.linalg.inv(lower))

@@ -12,11 +12,12 @@ from flare_offchain.core.records import UpdateRecord
 from flare_offchain.core.tensors import ModelSchema
 from flare_offchain.core.types import Address, ContentId
 from flare_offchain.federation.report import MALFORMED, UNAVAILABLE, USED, Report
-from flare_offchain.federation.round import ProbePool, Proposed, RoundInputs, aggregate_round, check_proposal
+from flare_offchain.federation.round import ProbePool, RoundInputs, aggregate_round, check_proposal
 from flare_offchain.federation.spec import Named, ProbeSettings, TaskSpec, TrainingSettings
 from flare_offchain.federation.update import TaskIdentity, update_context
 from flare_offchain.storage.cid import content_id
 from flare_offchain.utils.serialization import read_model, write_model, write_safetensors
+from tests.factories.proposals import proposed
 
 pytestmark = pytest.mark.unit
 
@@ -54,17 +55,6 @@ def inputs(count=4, **changes):
         UpdateRecord(index, worker(index), content_id(data), 10 * (index + 1), 0) for index, data in objects.items()
     )
     return replace(RoundInputs(TASK, 5, SPEC, BASE_ID, BASE, SEED, updates, 25, objects, None), **changes)
-
-
-def proposed(found):
-    return Proposed(
-        content_id(found.model),
-        found.model,
-        content_id(found.report),
-        found.report,
-        found.accepted_bitmap,
-        found.accepted_weight,
-    )
 
 
 def test_the_result_is_the_capped_weighted_mean():

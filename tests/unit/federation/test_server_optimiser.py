@@ -12,12 +12,13 @@ from flare_offchain.core.records import UpdateRecord
 from flare_offchain.core.tensors import ModelSchema
 from flare_offchain.core.types import Address
 from flare_offchain.federation.report import Report
-from flare_offchain.federation.round import Proposed, RoundInputs, aggregate_round, check_proposal
+from flare_offchain.federation.round import RoundInputs, aggregate_round, check_proposal
 from flare_offchain.federation.server_optimiser import MAX_CHANGE, SERVER_OPTIMISERS, FedAdam, FedAvgM, server_optimiser
 from flare_offchain.federation.spec import Named, TaskSpec, TrainingSettings
 from flare_offchain.federation.update import TaskIdentity, update_context
 from flare_offchain.storage.cid import content_id
 from flare_offchain.utils.serialization import read_model, write_model, write_safetensors
+from tests.factories.proposals import proposed
 
 pytestmark = pytest.mark.unit
 
@@ -131,18 +132,6 @@ def inputs(server, state=None, number=5):
     updates = tuple(UpdateRecord(i, workers[i], content_id(data), 10, 0) for i, data in objects.items())
     spec = replace(spec, server=server)
     return RoundInputs(TASK, number, spec, BASE_ID, BASE, b"s" * 32, updates, 25, objects, None, state)
-
-
-def proposed(found, **changes):
-    given = Proposed(
-        content_id(found.model),
-        found.model,
-        content_id(found.report),
-        found.report,
-        found.accepted_bitmap,
-        found.accepted_weight,
-    )
-    return replace(given, **changes)
 
 
 @pytest.mark.parametrize("name", SERVER_OPTIMISERS)

@@ -15,11 +15,12 @@ from flare_offchain.federation.aggregation.mutual_information import MIAggregati
 from flare_offchain.federation.aggregation.standing import MEMORY, Standing
 from flare_offchain.federation.aggregation.strategy import quantise
 from flare_offchain.federation.report import Report, worker_key
-from flare_offchain.federation.round import ProbePool, Proposed, RoundInputs, aggregate_round, check_proposal
+from flare_offchain.federation.round import ProbePool, RoundInputs, aggregate_round, check_proposal
 from flare_offchain.federation.spec import Named, ProbeSettings, TaskSpec, TrainingSettings
 from flare_offchain.federation.update import TaskIdentity, update_context
 from flare_offchain.storage.cid import content_id
 from flare_offchain.utils.serialization import decode_record, encode_record, write_model
+from tests.factories.proposals import proposed
 from tests.suites.aggregation_suite import CLIENTS, SOFTMAX, honest_round, scaled
 
 pytestmark = pytest.mark.unit
@@ -56,12 +57,9 @@ def inputs(standings=None, number=2):
 
 
 def check(given, found, change=None):
-    report = Report.decode(found.report)
-    data = found.report if change is None else change(report).encode()
-    offered = Proposed(
-        content_id(found.model), found.model, content_id(data), data, found.accepted_bitmap, found.accepted_weight
-    )
-    return check_proposal(given, offered)
+    if change is not None:
+        found = replace(found, report=change(Report.decode(found.report)).encode())
+    return check_proposal(given, proposed(found))
 
 
 def test_a_first_standing_is_the_evidence_and_later_ones_are_means():

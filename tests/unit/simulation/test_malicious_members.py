@@ -12,13 +12,14 @@ from flare_offchain.core.records import UpdateRecord
 from flare_offchain.core.tensors import ModelSchema
 from flare_offchain.core.types import Address
 from flare_offchain.federation.report import UNAVAILABLE, Report
-from flare_offchain.federation.round import Proposed, RoundInputs, aggregate_round, check_proposal
+from flare_offchain.federation.round import RoundInputs, aggregate_round, check_proposal
 from flare_offchain.federation.spec import Named, TaskSpec, TrainingSettings
 from flare_offchain.federation.update import TaskIdentity, update_context
 from flare_offchain.simulation.malicious_members import COMMITTEE_ATTACKS, MEMBERS, Ring, Rotating, malicious_member
 from flare_offchain.storage.cid import content_id
 from flare_offchain.utils.serialization import write_model
 from flare_offchain.workers.committee import CommitteeRole
+from tests.factories.proposals import proposed
 
 pytestmark = pytest.mark.unit
 
@@ -45,15 +46,7 @@ def inputs(share=0.2):
 def judged(name, share=0.2):
     given = inputs(share)
     forged = MEMBERS[name](RING).forge(given)
-    proposed = Proposed(
-        content_id(forged.model),
-        forged.model,
-        content_id(forged.report),
-        forged.report,
-        forged.accepted_bitmap,
-        forged.accepted_weight,
-    )
-    return forged, check_proposal(given, proposed)
+    return forged, check_proposal(given, proposed(forged))
 
 
 @pytest.mark.parametrize(
@@ -89,15 +82,7 @@ def test_a_censor_leaves_out_what_the_spec_lets_it_and_no_more(share, left_out):
 def test_one_update_more_would_be_censorship():
     given = inputs(0.2)
     forged = MEMBERS["censoring"](RING).forge(replace(given, spec=replace(given.spec, censorship_share=0.4)))
-    proposed = Proposed(
-        content_id(forged.model),
-        forged.model,
-        content_id(forged.report),
-        forged.report,
-        forged.accepted_bitmap,
-        forged.accepted_weight,
-    )
-    assert check_proposal(given, proposed).reason is RejectReason.Censored
+    assert check_proposal(given, proposed(forged)).reason is RejectReason.Censored
 
 
 @pytest.mark.parametrize("name", ["rejecting", "absent"])
