@@ -14,6 +14,7 @@ contract ParticipantRegistry is IParticipantRegistry {
         /// Set by the withdrawal, for good: an account that came back under another key could choose that key for a seed
         /// already known, and claim with an enrolment from before.
         bool retired;
+        uint24 number;
     }
 
     /// Nobody holds a key to this address.
@@ -31,6 +32,8 @@ contract ParticipantRegistry is IParticipantRegistry {
     mapping(uint256 vrfKey => address) public override keyOwner;
     /// @inheritdoc IParticipantRegistry
     uint256 public override unburntFines;
+    /// @inheritdoc IParticipantRegistry
+    uint24 public override participants;
 
     constructor(uint256 minimumBond_, uint64 unbondingDelay_) {
         minimumBond = minimumBond_;
@@ -50,11 +53,14 @@ contract ParticipantRegistry is IParticipantRegistry {
         if (!EcVrf.verify(vrfKey, possessionAlpha(msg.sender), proofOfPossession)) {
             revert PossessionNotProven(msg.sender, vrfKey);
         }
+        if (participants == type(uint24).max) revert RegistryFull(participants);
+        uint24 number = ++participants;
         keyOwner[vrfKey] = msg.sender;
         account.vrfKey = vrfKey;
         account.bond = uint128(msg.value);
-        emit ParticipantRegistered(msg.sender, vrfKey, msg.value);
-        IActiveKeys(coordinator).activeKeyChanged(msg.sender, vrfKey);
+        account.number = number;
+        emit ParticipantRegistered(msg.sender, vrfKey, msg.value, number);
+        IActiveKeys(coordinator).activeKeyChanged(msg.sender, number, vrfKey);
     }
 
     /// @inheritdoc IParticipantRegistry
@@ -65,7 +71,7 @@ contract ParticipantRegistry is IParticipantRegistry {
         account.bond += uint128(msg.value);
         emit BondIncreased(msg.sender, msg.value, account.bond);
         if (!wasActive && account.bond >= minimumBond) {
-            IActiveKeys(coordinator).activeKeyChanged(msg.sender, account.vrfKey);
+            IActiveKeys(coordinator).activeKeyChanged(msg.sender, account.number, account.vrfKey);
         }
     }
 
@@ -75,7 +81,7 @@ contract ParticipantRegistry is IParticipantRegistry {
         if (account.withdrawableAt != 0) revert ExitAlreadyRequested(msg.sender, account.withdrawableAt);
         account.withdrawableAt = uint64(block.timestamp) + unbondingDelay;
         emit ExitRequested(msg.sender, account.withdrawableAt);
-        IActiveKeys(coordinator).activeKeyChanged(msg.sender, 0);
+        IActiveKeys(coordinator).activeKeyChanged(msg.sender, account.number, 0);
     }
 
     /// @inheritdoc IParticipantRegistry
@@ -85,7 +91,7 @@ contract ParticipantRegistry is IParticipantRegistry {
         if (withdrawableAt == 0) revert ExitNotRequested(msg.sender);
         if (block.timestamp < withdrawableAt) revert BondLocked(msg.sender, withdrawableAt);
         uint256 amount = account.bond;
-        _accounts[msg.sender] = Account({vrfKey: 0, bond: 0, withdrawableAt: 0, retired: true});
+        _accounts[msg.sender] = Account({vrfKey: 0, bond: 0, withdrawableAt: 0, retired: true, number: account.number});
         emit BondWithdrawn(msg.sender, amount);
         _send(msg.sender, amount);
     }
@@ -101,7 +107,7 @@ contract ParticipantRegistry is IParticipantRegistry {
         fined.bond = uint128(bond - taken);
         unburntFines += taken;
         emit BondFined(account, taken, bond - taken);
-        if (deactivates) IActiveKeys(coordinator).activeKeyChanged(account, 0);
+        if (deactivates) IActiveKeys(coordinator).activeKeyChanged(account, fined.number, 0);
     }
 
     /// @inheritdoc IParticipantRegistry
@@ -118,7 +124,12 @@ contract ParticipantRegistry is IParticipantRegistry {
     /// @inheritdoc IParticipantRegistry
     function participant(address account) external view override returns (Participant memory) {
         Account storage stored = _accounts[account];
-        return Participant({vrfKey: stored.vrfKey, bond: stored.bond, withdrawableAt: stored.withdrawableAt});
+        return Participant({
+            vrfKey: stored.vrfKey,
+            bond: stored.bond,
+            withdrawableAt: stored.withdrawableAt,
+            number: stored.number
+        });
     }
 
     /// @inheritdoc IParticipantRegistry

@@ -9,11 +9,14 @@ import {RewardLib} from "./libraries/RewardLib.sol";
 import {SortitionLib} from "./libraries/SortitionLib.sol";
 import {TaskLib} from "./libraries/TaskLib.sol";
 import {Ballot} from "./types/Ballot.sol";
+import {Claims} from "./types/Claims.sol";
 import {Intake} from "./types/Intake.sol";
 import {Ledger} from "./types/Ledger.sol";
 import {HEAD_BYTES, Outcome} from "./types/Outcome.sol";
 import {Phase} from "./types/Phase.sol";
-import {Proposal, TaskState, WorkerState} from "./types/TaskState.sol";
+import {ROSTER_SIZE, Roster} from "./types/Roster.sol";
+import {Sortition} from "./types/Sortition.sol";
+import {Proposal, TaskState} from "./types/TaskState.sol";
 import {TermLib} from "./types/Term.sol";
 
 /// @title What daemons and auditors read
@@ -38,7 +41,7 @@ contract RoundViews is RoundStorage, IRoundViews {
         shown.round = stored.intake.round();
         shown.consecutiveVoids = stored.consecutiveVoids;
         shown.enrolled = stored.enrolled;
-        shown.seed = stored.seed;
+        shown.seed = stored.sortition.seed();
     }
 
     /// @inheritdoc IRoundViews
@@ -55,12 +58,14 @@ contract RoundViews is RoundStorage, IRoundViews {
         shown.seedAttempt = intake.seedAttempt();
         shown.widened = intake.widened();
         if (intake.seedFixed()) {
-            shown.seed = stored.seed;
+            Sortition sortition = stored.sortition;
+            shown.deadline = sortition.deadline();
+            shown.seed = sortition.seed();
             shown.alpha = SortitionLib.alpha(taskId, shown.round, shown.seed);
-            shown.threshold = SortitionLib.threshold(intake);
+            shown.threshold = SortitionLib.threshold(sortition);
+            shown.claims = uint16(stored.claims.count());
         }
         if (intake.phase() == Phase.Aggregation) _showBallot(stored, shown);
-        else shown.seats = _seatsByList(stored, intake);
     }
 
     function _showBallot(TaskState storage stored, RoundView memory shown) private view {
@@ -74,7 +79,7 @@ contract RoundViews is RoundStorage, IRoundViews {
             shown.rejections = uint16(BallotLib.rejections(ballot));
             shown.proposal = _proposal(stored, shown);
         }
-        shown.seats = _seatsByRoll(stored, ballot);
+        shown.seats = _seats(stored, ballot);
     }
 
     function _proposal(TaskState storage stored, RoundView memory shown)
@@ -83,9 +88,7 @@ contract RoundViews is RoundStorage, IRoundViews {
         returns (ProposalView memory proposal)
     {
         Proposal storage made = stored.proposal;
-        // The member alone is wanted, not the seat.
-        // slither-disable-next-line unused-return
-        (proposal.proposer,) = SortitionLib.memberAt(stored, shown.attempt);
+        proposal.proposer = SortitionLib.memberAt(stored, shown.attempt);
         proposal.model = ContentId({digest: made.modelDigest, size: made.modelSize});
         proposal.report = ContentId({digest: made.reportDigest, size: made.reportSize});
         proposal.bitmapDigest = keccak256(_bitmap(stored, shown.round, shown.updates));
@@ -110,46 +113,32 @@ contract RoundViews is RoundStorage, IRoundViews {
         }
     }
 
-    /// @dev Before the roll is called: ranks are those of the seats taken so far.
-    function _seatsByList(TaskState storage stored, Intake intake) private view returns (SeatView[] memory seats) {
-        uint256[] memory standings = SortitionLib.standingsOf(stored, intake);
-        SortitionLib.sort(standings);
-        seats = new SeatView[](standings.length);
-        for (uint256 rank = 0; rank < standings.length; ++rank) {
-            address member = address(uint160(standings[rank]));
-            SeatView memory seat = seats[stored.accounts[member].seat.index()];
-            seat.member = member;
-            seat.outputPrefix = uint96(standings[rank] >> 160);
-            seat.rank = uint8(rank);
-        }
-    }
-
-    function _seatsByRoll(TaskState storage stored, Ballot ballot) private view returns (SeatView[] memory seats) {
+    function _seats(TaskState storage stored, Ballot ballot) private view returns (SeatView[] memory seats) {
         seats = new SeatView[](ballot.seats());
-        for (uint256 rank = 0; rank < seats.length; ++rank) {
-            (address member, uint256 index) = SortitionLib.memberAt(stored, rank);
-            SeatView memory seat = seats[index];
-            seat.member = member;
-            seat.outputPrefix = stored.accounts[member].seat.prefix();
-            seat.rank = uint8(rank);
-            seat.voted = (ballot.voted() >> index) & 1 != 0;
-            seat.approved = (ballot.approved() >> index) & 1 != 0;
-            if (seat.approved) seat.commitment = stored.commitments[index];
+        for (uint256 i = 0; i < seats.length; ++i) {
+            SeatView memory seat = seats[i];
+            seat.member = SortitionLib.memberAt(stored, i);
+            seat.outputPrefix = uint96(stored.committee[i] >> 160);
+            seat.voted = (ballot.voted() >> i) & 1 != 0;
+            seat.approved = (ballot.approved() >> i) & 1 != 0;
+            if (seat.approved) seat.commitment = stored.commitments[i];
         }
     }
 
     /// @inheritdoc IRoundViews
     function enrolment(uint256 taskId, address worker) external view override returns (EnrolmentView memory shown) {
         TaskState storage stored = _task(taskId);
-        WorkerState storage account = stored.accounts[worker];
-        Ledger ledger = account.ledger;
+        Ledger ledger = stored.ledgers[worker];
         shown.enrolled = TermLib.isOpen(ledger.term());
         shown.fromRound = TermLib.firstRound(ledger.term());
-        shown.lastActiveRound = TaskLib.lastActiveRound(account);
+        shown.lastActiveRound = TaskLib.lastActiveRound(ledger);
         shown.updateRound = ledger.round();
         shown.updateIndex = uint16(ledger.index());
         shown.updateWeight = uint16(ledger.weight());
-        shown.seatRound = account.seat.round();
+        shown.number = uint24(ledger.number());
+        Roster roster = stored.rosters[ledger.number() / ROSTER_SIZE].inRound(stored.intake.round());
+        shown.counting = roster.isCounting(ledger.number() % ROSTER_SIZE);
+        shown.claimed = roster.hasClaimed(ledger.number() % ROSTER_SIZE);
         shown.strikes = uint16(ledger.strikes());
         shown.invited = stored.invited[worker];
         shown.credit = ledger.credit();
@@ -168,6 +157,12 @@ contract RoundViews is RoundStorage, IRoundViews {
         return OutcomeView({
             finalized: acceptedWeight != 0, acceptedWeight: acceptedWeight, trainerReward: stored.trainerReward()
         });
+    }
+
+    /// @inheritdoc IRoundViews
+    function keySegment(uint256 segment) external view override returns (address snapshot, uint96 active) {
+        uint256 word = _keys.segments[segment];
+        return (address(uint160(word)), uint96(word >> 160));
     }
 
     /// @inheritdoc IRoundViews

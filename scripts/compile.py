@@ -53,6 +53,7 @@ TARGETS = (
         COMPILED,
         views=("contracts/interfaces/IRoundCoordinator.sol", "IRoundViews"),
     ),
+    Target("TaskActions", "contracts/TaskActions.sol", COMPILED),
     Target("RoundViews", "contracts/RoundViews.sol", COMPILED),
     Target("EcVrfHarness", "tests/contracts/solidity/EcVrfHarness.sol", "tests/contracts/compiled"),
 )

@@ -8,6 +8,9 @@ interface IParticipantRegistryTypes {
         uint128 bond;
         /// Time (seconds) from which the bond may be withdrawn; 0 while no exit is requested.
         uint64 withdrawableAt;
+        /// Accounts are numbered in the order in which they register, from 1. A number is never another account's, so it
+        /// names the account and its only key for good.
+        uint24 number;
     }
 }
 
@@ -26,10 +29,12 @@ interface IParticipantRegistryErrors {
     error NotCoordinator(address caller);
     error TransferFailed(address to, uint256 amount);
     error NothingToBurn();
+    /// All numbers are given.
+    error RegistryFull(uint256 participants);
 }
 
 interface IParticipantRegistryEvents {
-    event ParticipantRegistered(address indexed account, uint256 indexed vrfKey, uint256 bond);
+    event ParticipantRegistered(address indexed account, uint256 indexed vrfKey, uint256 bond, uint24 number);
     event BondIncreased(address indexed account, uint256 amount, uint256 bond);
     event ExitRequested(address indexed account, uint64 withdrawableAt);
     event BondWithdrawn(address indexed account, uint256 amount);
@@ -64,6 +69,8 @@ interface IParticipantRegistry is IParticipantRegistryTypes, IParticipantRegistr
     function burnFines() external;
 
     function participant(address account) external view returns (Participant memory);
+    /// @notice Accounts that ever registered: the highest number.
+    function participants() external view returns (uint24);
     /// @notice The key of an account that is registered, has at least `minimumBond` left and has not requested an exit; else 0.
     function activeKey(address account) external view returns (uint256 vrfKey);
     /// @notice The account that registered a key; it stays after withdrawal, so a key cannot be reused.

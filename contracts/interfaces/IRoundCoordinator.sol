@@ -38,8 +38,9 @@ interface IRoundCoordinatorTypes {
         uint16 maxUpdates;
         /// An update's weight is min(its sample count, sampleCap); 1 to 4096.
         uint16 sampleCap;
-        /// Rounds without an update or a seat, at least 1, after which anyone may end an enrolment. (Who holds a seat and
-        /// does not vote is fined.)
+        /// Rounds, at least 1, without an update and without service in a committee whose round was finalized (as its
+        /// proposer, or with an approval that the reveal opened), after which anyone may end an enrolment. (Who holds a seat
+        /// and does not vote is fined.)
         uint16 idleRounds;
         /// Updates in a row that were not accepted after which the enrolment ends; 0: never.
         uint16 strikeLimit;
@@ -81,13 +82,11 @@ interface IRoundCoordinatorTypes {
         bytes32 seed;
     }
 
-    /// A seat of the committee. Seats are listed in the order in which they stand on chain (`index`), which is not
-    /// the order of outputs; `rank` is.
+    /// A seat of the committee. Seats are numbered, and listed, in the order of outputs; attempt n is seat n's to propose.
     struct SeatView {
         address member;
         /// The top 96 bits of the VRF output.
         uint96 outputPrefix;
-        uint8 rank;
         bool voted;
         bool approved;
         bytes32 commitment;
@@ -121,6 +120,8 @@ interface IRoundCoordinatorTypes {
         /// An output up to this wins a seat; 0 before the seed is fixed.
         uint256 threshold;
         bool widened;
+        /// Claims so far; the committee is chosen of them when SORTITION closes.
+        uint16 claims;
         uint16 quorum;
         /// Counts from 0.
         uint16 attempt;
@@ -128,6 +129,7 @@ interface IRoundCoordinatorTypes {
         uint16 approvals;
         uint16 rejections;
         ProposalView proposal;
+        /// Empty until the committee stands.
         SeatView[] seats;
     }
 
@@ -140,8 +142,11 @@ interface IRoundCoordinatorTypes {
         uint32 updateRound;
         uint16 updateIndex;
         uint16 updateWeight;
-        /// Round of the newest seat.
-        uint32 seatRound;
+        /// The participant's number in the registry; 0 before its first enrolment.
+        uint24 number;
+        /// Whether it takes part in the newest round's sortition, and has claimed there.
+        bool counting;
+        bool claimed;
         uint16 strikes;
         bool invited;
         /// Wei that `withdrawRewards` would pay now, all settled rounds included.
@@ -183,14 +188,17 @@ interface IRoundCoordinatorErrors {
     error SeedAlreadyFixed(uint32 round);
     error SeatAlreadyClaimed(uint32 round, address member);
     error OutputAboveThreshold(uint256 output, uint256 threshold);
-    /// All seats are taken by lower outputs.
-    error CommitteeFull(uint256 output);
+    /// The round has as many claims as can be counted.
+    error TooManyClaims(uint256 claims);
+    /// SORTITION is closed with the list of its claims, `claims` of them, in the order in which they were emitted; this is
+    /// another.
+    error ClaimsNotThese(uint256 claims);
     error ProofInvalid(address member);
-    /// A batch does not divide into claims; `offset` is where the claim that does not fit begins.
+    /// The bytes do not divide into claims; `offset` is where the claim that does not fit begins.
     error MalformedClaims(uint256 offset);
     error NotProposer(address expected, address caller);
     error InvalidProposal(bytes32 what);
-    error NotSeated(address caller);
+    error NotSeated(uint8 seat, address caller);
     error AlreadyVoted(uint32 round, uint16 attempt, address member);
     error ProposerCannotVote(address member);
     error InvalidVote();
@@ -210,17 +218,17 @@ interface IRoundCoordinatorEvents {
     event TaskFunded(uint256 indexed taskId, address indexed from, uint256 amount);
     event TaskEnded(uint256 indexed taskId, uint256 remainder);
     event WorkerInvited(uint256 indexed taskId, address indexed worker);
-    event WorkerEnrolled(uint256 indexed taskId, address indexed worker, uint32 fromRound);
+    event WorkerEnrolled(uint256 indexed taskId, address indexed worker, uint24 number, uint32 fromRound);
     /// The enrolment ended: by the worker itself, for idleness, for an exit, or for strikes.
     event EnrolmentEnded(uint256 indexed taskId, address indexed worker, uint32 afterRound);
     event RoundOpened(
         uint256 indexed taskId, uint32 indexed round, uint32 enrolled, bytes32 baseModelDigest, uint64 deadline
     );
+    /// A round's updates are numbered, from 0, in the order of these events.
     event UpdateSubmitted(
         uint256 indexed taskId,
         uint32 indexed round,
         address indexed worker,
-        uint16 index,
         bytes32 digest,
         uint64 size,
         uint32 sampleCount
@@ -237,11 +245,8 @@ interface IRoundCoordinatorEvents {
         uint256 threshold,
         uint64 deadline
     );
-    event SeatClaimed(
-        uint256 indexed taskId, uint32 indexed round, address indexed member, uint8 seatIndex, uint256 output
-    );
-    /// A lower output took this member's seat.
-    event SeatEvicted(uint256 indexed taskId, uint32 indexed round, address indexed member, uint8 seatIndex);
+    /// @param claims verified claims, 15 bytes each: the top 96 bits of the VRF output, and the participant's number.
+    event SeatsClaimed(uint256 indexed taskId, uint32 indexed round, bytes claims);
     event SortitionWidened(uint256 indexed taskId, uint32 indexed round, uint256 threshold, uint64 deadline);
     event SortitionClosed(uint256 indexed taskId, uint32 indexed round, uint16 seats, uint16 quorum, uint64 deadline);
     event AttemptOpened(
@@ -306,18 +311,13 @@ interface IRoundCoordinatorEvents {
     /// Credit for a finalized round: a trainer's when its next action settles it, a member's at once.
     event RewardCredited(uint256 indexed taskId, uint32 indexed round, address indexed worker, uint256 amount);
     event RewardsWithdrawn(uint256 indexed taskId, address indexed worker, uint256 amount);
+    /// The active keys of participants `segment * 96` to `segment * 96 + 95` can be read from code.
+    event KeysSnapshotted(uint256 indexed segment, address snapshot);
     event UpdateStruck(uint256 indexed taskId, uint32 indexed round, address indexed worker, uint16 strikes);
 }
 
-/// @title What can be done to tasks and rounds
-/// @notice The only coordinator of a task. No step is privileged: whoever may act is decided by enrolment, by a
-/// verified VRF output, or not at all. Times are compared as: an action of a phase needs `timestamp <= deadline`,
-/// pushing an expired phase on needs `timestamp > deadline`.
-interface IRoundActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRoundCoordinatorEvents {
-    function registry() external view returns (IParticipantRegistry);
-
-    // ------------------------------------------------------------------ tasks
-
+/// @title What can be done to tasks as a whole
+interface ITaskActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRoundCoordinatorEvents {
     /// @notice Create a task; `msg.value` is its first budget. Task ids count from 1.
     function createTask(TaskRules calldata rules, ContentId calldata spec, ContentId calldata genesis)
         external
@@ -335,6 +335,19 @@ interface IRoundActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRou
     function endTask(uint256 taskId) external;
 
     function withdrawRemainder(uint256 taskId) external;
+
+    /// @notice Put the active keys of 96 participants, `segment * 96` on, into code, from which `claimSeats` reads them for
+    /// less. Anyone, at any time: who registers or becomes active later is not in it before the next snapshot, and claims
+    /// with its key in storage meanwhile; who is no longer active cannot claim either way.
+    function snapshotKeys(uint256 segment) external returns (address snapshot);
+}
+
+/// @title What can be done to tasks and rounds
+/// @notice The only coordinator of a task. No step is privileged: whoever may act is decided by enrolment, by a
+/// verified VRF output, or not at all. Times are compared as: an action of a phase needs `timestamp <= deadline`,
+/// pushing an expired phase on needs `timestamp > deadline`.
+interface IRoundActions is ITaskActions {
+    function registry() external view returns (IParticipantRegistry);
 
     // -------------------------------------------------------------- enrolment
 
@@ -364,25 +377,32 @@ interface IRoundActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRou
     /// Fixes `seedBlock` = this block + 2, or voids the round for too few updates.
     function closeTraining(uint256 taskId) external;
 
-    /// @notice Store the seed: keccak256(abi.encode("flare/seed", previous seed, hash of seedBlock, task, round)).
-    /// The block's hash covers its prevrandao (both are in the header). If the hash has expired (EVM history and
-    /// EIP-2935 both), or the seed's deadline has passed without the block being usable, the next seed block is
+    /// @notice Store the seed: keccak256(abi.encode("flare/seed", previous seed, hash of seedBlock, task, round)), its low
+    /// 72 bits cleared. The block's hash covers its prevrandao (both are in the header). If the hash has expired (EVM
+    /// history and EIP-2935 both), or the seed's deadline has passed without the block being usable, the next seed block is
     /// fixed, at most twice; then VOID.
     function fixSeed(uint256 taskId) external;
 
-    /// @notice Claim a seat for `member` with its proof over `alpha`. Anyone may carry the proof.
-    function claimSeat(uint256 taskId, uint32 round, address member, bytes calldata proof) external;
+    /// @notice Claim a seat. Anyone may carry a claim.
+    /// @param claim [participant's number 3][proof over `alpha`]; the proof's length follows from its first byte.
+    function claimSeat(uint256 taskId, uint32 round, bytes calldata claim) external;
 
-    /// @notice Claim many seats: concatenated [member 20][length 2][proof]. A claim that fails is skipped; a batch that
-    /// does not divide into claims is refused as a whole.
-    /// @return claimed how many seats were won (some may have been evicted again by claims further on).
-    function claimSeats(uint256 taskId, uint32 round, bytes calldata claims) external returns (uint256 claimed);
+    /// @notice Claim many seats. A claim that fails is skipped; bytes that do not divide into claims are refused as a whole.
+    /// @param fromSnapshot read keys from snapshots (see `snapshotKeys`); a participant that is in none is skipped.
+    /// @param claims concatenated claims; ordered by number they cost the least.
+    /// @return claimed how many claims were taken. Whether one wins a seat is known when SORTITION closes.
+    function claimSeats(uint256 taskId, uint32 round, bool fromSnapshot, bytes calldata claims)
+        external
+        returns (uint256 claimed);
 
     /// @notice Close SORTITION: early when every worker enrolled for the round has claimed, else after the deadline.
-    /// Fixes order and quorum; or widens the threshold once; or voids the round for too few seats.
-    function closeSortition(uint256 taskId) external;
+    /// Seats the lowest claims and fixes the quorum; or, with too few claims, widens the threshold once, then voids the
+    /// round.
+    /// @param claims what the round's `SeatsClaimed` events hold, concatenated in their order. Not looked at where the
+    /// claims are too few.
+    function closeSortition(uint256 taskId, bytes calldata claims) external;
 
-    /// @notice Propose the round's model. Only the seat whose turn it is (rank == attempt), inside its window.
+    /// @notice Propose the round's model. Only the seat whose turn it is (its number is the attempt's), inside its window.
     /// @param acceptedBitmap bit i (little-endian within bytes: bit i%8 of byte i/8) set: update i is in the aggregate.
     /// Exactly ceil(updates/8) bytes; unused bits 0; at least one bit set.
     /// @param acceptedWeight sum of the weights of the accepted updates.
@@ -399,7 +419,15 @@ interface IRoundActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRou
     ) external;
 
     /// @notice Approve (reason None, commitment not 0) or reject (commitment 0, reason not None). Seats except the proposer, once an attempt.
-    function vote(uint256 taskId, uint32 round, uint16 attempt, bytes32 commitment, RejectReason reason) external;
+    /// @param seat the caller's, as `RoundView.seats` numbers them.
+    function vote(
+        uint256 taskId,
+        uint32 round,
+        uint16 attempt,
+        uint8 seat,
+        bytes32 commitment,
+        RejectReason reason
+    ) external;
 
     /// @notice Close VALIDATION: early only when every seat has voted or the rejections make the quorum impossible. Too
     /// few approvals for the quorum: the attempt fails at once, without REVEAL.
@@ -411,7 +439,8 @@ interface IRoundActions is IRoundCoordinatorTypes, IRoundCoordinatorErrors, IRou
 
     /// @notice Push an expired phase on, whichever it is. Anyone. Same effect as the close function of the phase;
     /// in AGGREGATION it opens the next attempt, in REVEAL it fails the attempt. Reverts where nothing is due.
-    function advance(uint256 taskId) external;
+    /// @param claims as for `closeSortition`; looked at in SORTITION alone.
+    function advance(uint256 taskId, bytes calldata claims) external;
 
     // ---------------------------------------------------------------- rewards
 
@@ -430,6 +459,8 @@ interface IRoundViews is IRoundCoordinatorTypes {
     function currentRound(uint256 taskId) external view returns (RoundView memory);
     function enrolment(uint256 taskId, address worker) external view returns (EnrolmentView memory);
     function outcome(uint256 taskId, uint32 round) external view returns (OutcomeView memory);
+    /// @notice The snapshot of keys `segment * 96` on (0: there is none), and a bit for each that is active.
+    function keySegment(uint256 segment) external view returns (address snapshot, uint96 active);
     /// @notice Revert as `createTask` would, if it would, for its arguments and the registry's unbonding delay.
     function checkTask(
         TaskRules calldata rules,

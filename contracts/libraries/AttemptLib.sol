@@ -10,7 +10,6 @@ import {
 import {Ballot} from "../types/Ballot.sol";
 import {HEAD_BYTES, outcomeOf} from "../types/Outcome.sol";
 import {Fault, Phase, RejectReason, VoidReason} from "../types/Phase.sol";
-import {Seat} from "../types/Seat.sol";
 import {Proposal, TaskState} from "../types/TaskState.sol";
 import {BallotLib} from "./BallotLib.sol";
 import {PhaseLib} from "./PhaseLib.sol";
@@ -21,22 +20,20 @@ import {SortitionLib} from "./SortitionLib.sol";
 /// @notice AGGREGATION, VALIDATION, REVEAL, and how they end. Fines are taken last, when all other state is final: they
 /// are the only calls to another contract, and that contract is the registry, which the coordinator itself created.
 library AttemptLib {
-    /// The members of a committee in order of their outputs, and what the revealed `inner` says of their votes.
+    /// The members of a committee, by seat, and what the revealed `inner` says of their votes.
     struct Committee {
         address[] members;
-        /// Their seats.
-        uint256[] seats;
         /// Seats whose approvals `inner` opens, a bit each; the proposer's is not among them.
         uint256 matched;
     }
 
     // ------------------------------------------------------------ aggregation
 
-    /// @notice Open an attempt: the window of the seat whose rank it is.
+    /// @notice Open an attempt: the window of the seat with its number.
     function open(TaskState storage task, uint256 taskId, Ballot ballot, uint256 attempt) internal {
-        (address proposer, uint256 seat) = SortitionLib.memberAt(task, attempt);
+        address proposer = SortitionLib.memberAt(task, attempt);
         uint64 deadline = uint64(block.timestamp + task.rules.proposalDuration);
-        task.ballot = ballot.withAttempt(attempt, seat, deadline);
+        task.ballot = ballot.withAttempt(attempt, deadline);
         emit IRoundCoordinatorEvents.AttemptOpened(taskId, ballot.round(), uint16(attempt), proposer, deadline);
     }
 
@@ -72,9 +69,7 @@ library AttemptLib {
     }
 
     function _requireProposer(TaskState storage task, Ballot ballot) private view {
-        // The member alone is wanted, not the seat.
-        // slither-disable-next-line unused-return
-        (address proposer,) = SortitionLib.memberAt(task, ballot.attempt());
+        address proposer = SortitionLib.memberAt(task, ballot.attempt());
         if (msg.sender != proposer) revert IRoundCoordinatorErrors.NotProposer(proposer, msg.sender);
     }
 
@@ -141,12 +136,15 @@ library AttemptLib {
         uint256 taskId,
         uint32 round,
         uint16 attempt,
+        uint8 seat,
         bytes32 commitment,
         RejectReason reason
     ) internal {
         Ballot ballot = PhaseLib.requireBallot(task, round, attempt, Phase.Validation);
-        uint256 seat = _requireSeat(task, round);
-        if (seat == ballot.proposer()) revert IRoundCoordinatorErrors.ProposerCannotVote(msg.sender);
+        if (seat >= ballot.seats() || SortitionLib.memberAt(task, seat) != msg.sender) {
+            revert IRoundCoordinatorErrors.NotSeated(seat, msg.sender);
+        }
+        if (seat == attempt) revert IRoundCoordinatorErrors.ProposerCannotVote(msg.sender);
         if ((ballot.voted() >> seat) & 1 != 0) {
             revert IRoundCoordinatorErrors.AlreadyVoted(round, attempt, msg.sender);
         }
@@ -155,12 +153,6 @@ library AttemptLib {
         if (approves) task.commitments[seat] = commitment;
         task.ballot = ballot.withVote(seat, reason);
         emit IRoundCoordinatorEvents.VoteCast(taskId, round, msg.sender, attempt, approves, commitment, reason);
-    }
-
-    function _requireSeat(TaskState storage task, uint32 round) private view returns (uint256) {
-        Seat seat = task.accounts[msg.sender].seat;
-        if (!seat.isSeated(round)) revert IRoundCoordinatorErrors.NotSeated(msg.sender);
-        return seat.index();
     }
 
     /// @notice See `IRoundCoordinator.closeValidation`. Where the approvals cannot reach the quorum there is nothing to
@@ -175,9 +167,7 @@ library AttemptLib {
         _tally(task, taskId, ballot, rejections);
 
         if (rejections >= ballot.quorum()) {
-            // The member alone is wanted, not the seat.
-            // slither-disable-next-line unused-return
-            (address proposer,) = SortitionLib.memberAt(task, ballot.attempt());
+            address proposer = SortitionLib.memberAt(task, ballot.attempt());
             _fine(task, taskId, ballot, registry, proposer, Fault.ProposalRejected);
         }
         if (expired) _fineMissing(task, taskId, ballot, registry);
@@ -227,18 +217,15 @@ library AttemptLib {
         Ballot ballot = task.ballot;
         PhaseLib.requireExpired(ballot.deadline());
         _fail(task, taskId, ballot);
-        // The member alone is wanted, not the seat.
-        // slither-disable-next-line unused-return
-        (address proposer,) = SortitionLib.memberAt(task, ballot.attempt());
+        address proposer = SortitionLib.memberAt(task, ballot.attempt());
         _fine(task, taskId, ballot, registry, proposer, Fault.CommitmentUnopened);
     }
 
     function _committee(TaskState storage task, Ballot ballot) private view returns (Committee memory committee) {
         uint256 size = ballot.seats();
         committee.members = new address[](size);
-        committee.seats = new uint256[](size);
-        for (uint256 rank = 0; rank < size; ++rank) {
-            (committee.members[rank], committee.seats[rank]) = SortitionLib.memberAt(task, rank);
+        for (uint256 seat = 0; seat < size; ++seat) {
+            committee.members[seat] = SortitionLib.memberAt(task, seat);
         }
     }
 
@@ -251,11 +238,10 @@ library AttemptLib {
     ) private view {
         bytes32 digest = task.proposal.digest;
         uint256 approved = ballot.approved();
-        for (uint256 rank = 0; rank < committee.members.length; ++rank) {
-            uint256 seat = committee.seats[rank];
+        for (uint256 seat = 0; seat < committee.members.length; ++seat) {
             if ((approved >> seat) & 1 == 0) continue;
             bytes32 opened =
-                BallotLib.commitment(taskId, ballot.round(), ballot.attempt(), digest, committee.members[rank], inner);
+                BallotLib.commitment(taskId, ballot.round(), ballot.attempt(), digest, committee.members[seat], inner);
             if (opened == task.commitments[seat]) committee.matched |= 1 << seat;
         }
     }
@@ -289,11 +275,11 @@ library AttemptLib {
         emit IRoundCoordinatorEvents.RoundFinalized(
             taskId, round, proposal.modelDigest, proposal.modelSize, ballot.attempt(), parts.total
         );
-        RewardLib.credit(task, taskId, round, committee.members[ballot.attempt()], parts.proposer);
+        RewardLib.creditMember(task, taskId, round, committee.members[ballot.attempt()], parts.proposer);
         RewardLib.credit(task, taskId, round, msg.sender, parts.revealer);
-        for (uint256 rank = 0; rank < committee.members.length; ++rank) {
-            if ((committee.matched >> committee.seats[rank]) & 1 == 0) continue;
-            RewardLib.credit(task, taskId, round, committee.members[rank], parts.voter);
+        for (uint256 seat = 0; seat < committee.members.length; ++seat) {
+            if ((committee.matched >> seat) & 1 == 0) continue;
+            RewardLib.creditMember(task, taskId, round, committee.members[seat], parts.voter);
         }
     }
 
@@ -309,12 +295,11 @@ library AttemptLib {
     ) private {
         uint256 mismatched = ballot.approved() & ~committee.matched;
         uint256 overruled = ballot.rejected() & ~ballot.unavailable();
-        for (uint256 rank = 0; rank < committee.members.length; ++rank) {
-            uint256 seat = committee.seats[rank];
+        for (uint256 seat = 0; seat < committee.members.length; ++seat) {
             if ((mismatched >> seat) & 1 != 0) {
-                _fine(task, taskId, ballot, registry, committee.members[rank], Fault.ApprovalMismatched);
+                _fine(task, taskId, ballot, registry, committee.members[seat], Fault.ApprovalMismatched);
             } else if ((overruled >> seat) & 1 != 0) {
-                _fine(task, taskId, ballot, registry, committee.members[rank], Fault.RejectionOverruled);
+                _fine(task, taskId, ballot, registry, committee.members[seat], Fault.RejectionOverruled);
             }
         }
     }
@@ -323,11 +308,11 @@ library AttemptLib {
     function _fineMissing(TaskState storage task, uint256 taskId, Ballot ballot, IParticipantRegistry registry)
         private
     {
-        uint256 excused = ballot.voted() | (1 << ballot.proposer());
+        uint256 excused = ballot.voted() | (1 << ballot.attempt());
         uint256 size = ballot.seats();
-        for (uint256 rank = 0; rank < size; ++rank) {
-            (address member, uint256 seat) = SortitionLib.memberAt(task, rank);
-            if ((excused >> seat) & 1 == 0) _fine(task, taskId, ballot, registry, member, Fault.VoteMissing);
+        for (uint256 seat = 0; seat < size; ++seat) {
+            if ((excused >> seat) & 1 != 0) continue;
+            _fine(task, taskId, ballot, registry, SortitionLib.memberAt(task, seat), Fault.VoteMissing);
         }
     }
 

@@ -27,11 +27,9 @@ library EcVrf {
     uint256 internal constant PROOF_LENGTH = 273;
 
     /// @notice What a proof proves, if it verifies: beta = SHA-256(0xfe || 0x03 || Gamma || 0x00), as an integer.
-    /// @dev Cheap beside `verify`, so that a claim which cannot win is turned away first.
-    /// @return wellFormed whether the proof has the length that its counter asks for; else `output` is 0.
-    function outputOf(bytes calldata proof) internal view returns (bool wellFormed, uint256 output) {
-        wellFormed = isWellFormed(proof);
-        if (!wellFormed) return (false, 0);
+    /// @dev Cheap beside `verify`, so that a claim which cannot win is turned away first. What it says of a proof that is too
+    /// short means nothing.
+    function outputOf(bytes calldata proof) internal view returns (uint256 output) {
         assembly ("memory-safe") {
             let m := mload(0x40)
             mstore(m, shl(232, or(0xfe0302, shr(255, calldataload(proof.offset)))))
@@ -40,14 +38,6 @@ library EcVrf {
             // A call that fails, for want of gas alone, leaves 47 gas at most: the caller fails too.
             if iszero(staticcall(gas(), 2, m, 36, 0, 32)) { revert(0, 0) }
             output := mload(0)
-        }
-    }
-
-    /// @notice Whether a proof has the length that its counter asks for.
-    function isWellFormed(bytes calldata proof) internal pure returns (bool wellFormed) {
-        assembly ("memory-safe") {
-            let skipped := and(shr(248, calldataload(proof.offset)), 0x7f)
-            wellFormed := and(gt(proof.length, 0), eq(proof.length, add(PROOF_LENGTH, shl(5, skipped))))
         }
     }
 

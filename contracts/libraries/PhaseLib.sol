@@ -40,6 +40,13 @@ library PhaseLib {
         if (!intake.isIn(expected)) revert IRoundCoordinatorErrors.WrongPhase(expected, phaseOf(task));
     }
 
+    /// @notice Revert with the reason why the round takes no claims, which it does only once its seed is fixed and until
+    /// SORTITION is closed.
+    function refuseClaims(TaskState storage task, uint32 round) internal view {
+        requireIntake(task, round, Phase.Sortition);
+        revert IRoundCoordinatorErrors.SeedNotFixed(round);
+    }
+
     /// @notice The ballot of the round's attempt, which must be in `expected` (AGGREGATION, VALIDATION or REVEAL) and not
     /// expired.
     function requireBallot(TaskState storage task, uint32 round, uint16 attempt, Phase expected)

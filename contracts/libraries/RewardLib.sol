@@ -43,12 +43,20 @@ library RewardLib {
         parts.total = parts.trainers + parts.proposer + parts.revealer + parts.voter * voters;
     }
 
-    /// @notice Add to an account's credit.
+    /// @notice Add to the credit of an account, which need not be a worker's.
     function credit(TaskState storage task, uint256 taskId, uint32 round, address account, uint256 amount) internal {
         if (amount == 0) return;
-        Ledger ledger = task.accounts[account].ledger;
-        task.accounts[account].ledger = ledger.withCredit(ledger.credit() + amount);
+        Ledger ledger = task.ledgers[account];
+        task.ledgers[account] = ledger.withCredit(ledger.credit() + amount);
         emit IRoundCoordinatorEvents.RewardCredited(taskId, round, account, amount);
+    }
+
+    /// @notice Credit a member for its service in a finalized round, and note that it was there.
+    function creditMember(TaskState storage task, uint256 taskId, uint32 round, address member, uint256 amount)
+        internal
+    {
+        task.ledgers[member] = task.ledgers[member].withService(round, amount);
+        if (amount != 0) emit IRoundCoordinatorEvents.RewardCredited(taskId, round, member, amount);
     }
 
     /// @notice What the newest update of a ledger comes to, its round having ended. A void round is neither reward nor

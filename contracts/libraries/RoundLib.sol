@@ -3,8 +3,11 @@ pragma solidity 0.8.37;
 
 import {IRoundCoordinatorErrors, IRoundCoordinatorEvents} from "../interfaces/IRoundCoordinator.sol";
 import {openedBallot} from "../types/Ballot.sol";
+import {Claims, openedClaims} from "../types/Claims.sol";
 import {Intake, openedIntake} from "../types/Intake.sol";
+import {Keys} from "../types/Keys.sol";
 import {Phase, VoidReason} from "../types/Phase.sol";
+import {Sortition, openedSortition, seedOf} from "../types/Sortition.sol";
 import {TaskState} from "../types/TaskState.sol";
 import {AttemptLib} from "./AttemptLib.sol";
 import {BallotLib} from "./BallotLib.sol";
@@ -34,9 +37,7 @@ library RoundLib {
             deadline_: deadline,
             enrolled_: enrolled,
             maxUpdates_: task.rules.maxUpdates,
-            sampleCap_: task.rules.sampleCap,
-            expected_: task.rules.expectedCommittee,
-            maxSeats_: task.rules.maxSeats
+            sampleCap_: task.rules.sampleCap
         });
         emit IRoundCoordinatorEvents.RoundOpened(taskId, round, uint32(enrolled), task.modelDigest, uint64(deadline));
     }
@@ -74,14 +75,15 @@ library RoundLib {
             _moveSeedBlock(task, taskId, intake);
             return;
         }
-        bytes32 previous = task.seed;
-        bytes32 seed = keccak256(abi.encode("flare/seed", previous, blockHash, taskId, round));
-        task.seed = seed;
+        bytes32 previous = task.sortition.seed();
+        bytes32 seed = seedOf(keccak256(abi.encode("flare/seed", previous, blockHash, taskId, round)));
         uint256 deadline = block.timestamp + task.rules.sortitionDuration;
-        intake = intake.withSeedFixed().withDeadline(deadline);
-        task.intake = intake;
+        Sortition sortition = openedSortition(seed, deadline, intake.enrolled(), task.rules.expectedCommittee);
+        task.sortition = sortition;
+        task.claims = openedClaims(round);
+        task.intake = intake.withSeedFixed();
         emit IRoundCoordinatorEvents.SeedFixed(
-            taskId, round, previous, blockHash, seed, SortitionLib.threshold(intake), uint64(deadline)
+            taskId, round, previous, blockHash, seed, SortitionLib.threshold(sortition), uint64(deadline)
         );
     }
 
@@ -100,33 +102,44 @@ library RoundLib {
     // -------------------------------------------------------------- sortition
 
     /// @notice See `IRoundCoordinator.closeSortition`.
-    function closeSortition(TaskState storage task, uint256 taskId) internal {
+    function closeSortition(TaskState storage task, Keys storage keys, uint256 taskId, bytes calldata list) internal {
         Intake intake = task.intake;
         PhaseLib.requirePhase(task, intake, Phase.Sortition);
         uint32 round = intake.round();
         if (!intake.seedFixed()) revert IRoundCoordinatorErrors.SeedNotFixed(round);
-        if (intake.claims() != intake.enrolled()) PhaseLib.requireExpired(intake.deadline());
-        uint256 seats = intake.seats();
-        uint256 quorum = BallotLib.quorum(task.rules.thresholdBasisPoints, intake.expected(), intake.enrolled(), seats);
+        Claims claims = task.claims;
+        if (claims.count() != intake.enrolled()) PhaseLib.requireExpired(task.sortition.deadline());
+        uint256 seats = claims.count() < task.rules.maxSeats ? claims.count() : task.rules.maxSeats;
+        uint256 quorum = BallotLib.quorum(
+            task.rules.thresholdBasisPoints, task.rules.expectedCommittee, intake.enrolled(), seats
+        );
         if (seats < quorum) {
-            if (intake.widened()) {
-                _void(task, taskId, intake, VoidReason.TooFewSeats);
-                return;
-            }
-            uint256 deadline = block.timestamp + task.rules.sortitionDuration;
-            intake = intake.withWidened().withDeadline(deadline);
-            task.intake = intake;
-            emit IRoundCoordinatorEvents.SortitionWidened(
-                taskId, round, SortitionLib.threshold(intake), uint64(deadline)
-            );
+            _widen(task, taskId, intake);
             return;
         }
-        SortitionLib.callRoll(task, intake);
+        SortitionLib.seatLowest(task, keys, claims, list, seats);
+        task.claims = claims.closed();
         task.intake = intake.withPhase(Phase.Aggregation);
         uint256 attempts = task.rules.maxAttempts < seats ? task.rules.maxAttempts : seats;
         uint64 windowEnd = uint64(block.timestamp + task.rules.proposalDuration);
         emit IRoundCoordinatorEvents.SortitionClosed(taskId, round, uint16(seats), uint16(quorum), windowEnd);
         AttemptLib.open(task, taskId, openedBallot(round, attempts, seats, quorum), 0);
+    }
+
+    /// @dev Expect twice as many seats, or void the round where that has been done.
+    function _widen(TaskState storage task, uint256 taskId, Intake intake) private {
+        if (intake.widened()) {
+            task.claims = task.claims.closed();
+            _void(task, taskId, intake, VoidReason.TooFewSeats);
+            return;
+        }
+        uint256 deadline = block.timestamp + task.rules.sortitionDuration;
+        Sortition sortition = task.sortition.withWidened(deadline);
+        task.sortition = sortition;
+        task.intake = intake.withWidened();
+        emit IRoundCoordinatorEvents.SortitionWidened(
+            taskId, intake.round(), SortitionLib.threshold(sortition), uint64(deadline)
+        );
     }
 
     function _void(TaskState storage task, uint256 taskId, Intake intake, VoidReason reason) private {

@@ -1,39 +1,53 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IRoundCoordinatorEvents} from "../interfaces/IRoundCoordinator.sol";
-import {Intake} from "../types/Intake.sol";
-import {Seat} from "../types/Seat.sol";
-import {TaskState, WorkerState} from "../types/TaskState.sol";
-import {TermLib} from "../types/Term.sol";
+import {IRoundCoordinatorErrors, IRoundCoordinatorEvents} from "../interfaces/IRoundCoordinator.sol";
+import {CLAIM_SIZE, Claims, MAX_CLAIMS} from "../types/Claims.sol";
+import {Keys} from "../types/Keys.sol";
+import {ROSTER_SIZE, Roster} from "../types/Roster.sol";
+import {Sortition} from "../types/Sortition.sol";
+import {TaskState} from "../types/TaskState.sol";
 import {EcVrf} from "./EcVrf.sol";
+import {KeyLib} from "./KeyLib.sol";
+import {PhaseLib} from "./PhaseLib.sol";
 
 /// @title From VRF outputs to seats
-/// @notice docs/protocol.md, section 3. Seats are ordered by the top 96 bits of their outputs, ties by address; both
-/// together are one number here, the seat's *standing*: prefix << 160 | address.
+/// @notice docs/protocol.md, section 3. Claims are verified as they come, and only hashed onto a chain; when SORTITION
+/// closes, the list is brought back, and the lowest are seated. They are ordered by the top 96 bits of their outputs, ties
+/// by the participants' numbers; both together are one number here, the *claim*: prefix << 24 | number.
 library SortitionLib {
     /// What became of a claim.
-    enum Claim {
-        Seated,
+    enum Verdict {
+        Taken,
         NotEnrolled,
-        NotActive,
         AlreadyClaimed,
-        ProofInvalid,
         AboveThreshold,
-        CommitteeFull
+        NotActive,
+        ProofInvalid
     }
 
-    /// What all claims of one transaction share. `intake` is written back by the caller.
-    struct Claims {
-        uint256 taskId;
+    /// What the claims of one transaction share, in memory.
+    struct Batch {
         bytes32 alpha;
         uint256 threshold;
-        Intake intake;
-        /// The committee once it is full, in the order of the list; empty before.
-        uint256[] standings;
-        /// Position of the highest there.
-        uint256 worst;
+        uint256 round;
+        /// The roster's word in use, its index, and whether it is still to be written.
+        uint256 rosterIndex;
+        Roster roster;
+        bool rosterChanged;
+        Claims claims;
+        /// Claims taken, `CLAIM_SIZE` bytes each.
+        bytes taken;
+        /// Whether keys come from snapshots; if so the segment in use, its word and its keys.
+        bool fromSnapshot;
+        uint256 segmentIndex;
+        uint256 segment;
+        uint256[] keys;
     }
+
+    uint256 private constant NONE = type(uint256).max;
+    /// Bytes of a claim before its proof: the number.
+    uint256 private constant NUMBER_SIZE = 3;
 
     /// @notice The highest output that wins.
     /// @param seats the committee's expected size, twice as much once widened.
@@ -48,8 +62,8 @@ library SortitionLib {
     }
 
     /// @notice The threshold of a round.
-    function threshold(Intake intake) internal pure returns (uint256) {
-        return threshold(intake.enrolled(), intake.widened() ? 2 * intake.expected() : intake.expected());
+    function threshold(Sortition sortition) internal pure returns (uint256) {
+        return threshold(sortition.enrolled(), sortition.expected());
     }
 
     /// @notice See `IRoundViews.vrfAlpha`.
@@ -57,134 +71,214 @@ library SortitionLib {
         return keccak256(abi.encode("flare/alpha", block.chainid, address(this), taskId, round, seed));
     }
 
-    /// @notice Try to seat `member`; cheap reasons to refuse come before the proof is verified.
-    /// @param key the member's active key, 0 for none.
-    /// @return claim what came of it; storage and `claims` are changed only where that is `Seated`.
-    /// @return output what the proof proves, if it is valid.
-    function claimSeat(TaskState storage task, Claims memory claims, address member, uint256 key, bytes calldata proof)
+    // ----------------------------------------------------------------- claims
+
+    /// @notice Take one claim, or say why not by reverting.
+    function claimSeat(TaskState storage task, Keys storage keys, uint256 taskId, uint32 round, bytes calldata claim)
         internal
-        returns (Claim claim, uint256 output)
     {
-        WorkerState storage account = task.accounts[member];
-        Seat seat = account.seat;
-        {
-            uint256 round = claims.intake.round();
-            if (!TermLib.counts(seat.term(), round)) return (Claim.NotEnrolled, 0);
-            if (key == 0) return (Claim.NotActive, 0);
-            if (seat.round() == round) return (Claim.AlreadyClaimed, 0);
-        }
-        {
-            bool wellFormed;
-            (wellFormed, output) = EcVrf.outputOf(proof);
-            if (!wellFormed) return (Claim.ProofInvalid, 0);
-        }
-        if (output > claims.threshold) return (Claim.AboveThreshold, output);
-        uint256 standing = (output >> 160 << 160) | uint160(member);
-        bool full = claims.intake.seats() == claims.intake.maxSeats();
-        if (full && standing > _highestStanding(task, claims)) return (Claim.CommitteeFull, output);
-        if (!EcVrf.verify(key, claims.alpha, proof)) return (Claim.ProofInvalid, output);
-        uint256 index;
-        (account.seat, index) = full ? _evict(task, claims, seat, standing) : _append(claims, seat, standing);
-        emit IRoundCoordinatorEvents.SeatClaimed(claims.taskId, claims.intake.round(), member, uint8(index), output);
-    }
-
-    /// @dev The highest standing of a full committee, which is read once a transaction.
-    function _highestStanding(TaskState storage task, Claims memory claims) private view returns (uint256) {
-        if (claims.standings.length == 0) {
-            claims.standings = standingsOf(task, claims.intake);
-            claims.worst = _highest(claims.standings);
-        }
-        return claims.standings[claims.worst];
-    }
-
-    /// @dev Take the next free seat, at the front of the list.
-    function _append(Claims memory claims, Seat seat, uint256 standing)
-        private
-        pure
-        returns (Seat seated, uint256 index)
-    {
-        Intake intake = claims.intake;
-        index = intake.seats();
-        claims.intake = intake.withNextSeat(seat.number());
-        return (seat.withSeat(intake.round(), index, intake.head(), standing >> 160), index);
-    }
-
-    /// @dev Take the seat of the highest standing, and its place in the list.
-    function _evict(TaskState storage task, Claims memory claims, Seat seat, uint256 standing)
-        private
-        returns (Seat seated, uint256 index)
-    {
-        Intake intake = claims.intake;
-        uint256 position = claims.worst;
-        address evicted = address(uint160(claims.standings[position]));
-        Seat old = task.accounts[evicted].seat;
-        index = old.index();
-        task.accounts[evicted].seat = old.withEviction();
-        uint256 head = intake.head();
-        if (position == 0) {
-            head = seat.number();
-        } else {
-            WorkerState storage previous = task.accounts[address(uint160(claims.standings[position - 1]))];
-            previous.seat = previous.seat.withNext(seat.number());
-        }
-        seated = seat.withSeat(intake.round(), index, old.next(), standing >> 160);
-        claims.intake = intake.withEviction(head);
-        claims.standings[position] = standing;
-        claims.worst = _highest(claims.standings);
-        emit IRoundCoordinatorEvents.SeatEvicted(claims.taskId, intake.round(), evicted, uint8(index));
-    }
-
-    /// @notice The standings of all seats, in the order of the list (newest first, at first).
-    function standingsOf(TaskState storage task, Intake intake) internal view returns (uint256[] memory standings) {
-        standings = new uint256[](intake.seats());
-        uint256 number = intake.head();
-        for (uint256 i = 0; i < standings.length; ++i) {
-            address member = task.workerAt[number];
-            Seat seat = task.accounts[member].seat;
-            standings[i] = (uint256(seat.prefix()) << 160) | uint160(member);
-            number = seat.next();
-        }
-    }
-
-    /// @notice Sort the committee by standing and write its order to `task.roll`, which is what later steps go by.
-    function callRoll(TaskState storage task, Intake intake) internal {
-        uint256[] memory standings = standingsOf(task, intake);
-        sort(standings);
-        // Built up from 0.
+        // Every field that is read is set by `_open`.
         // slither-disable-next-line uninitialized-local
-        uint256 word;
-        for (uint256 rank = 0; rank < standings.length; ++rank) {
-            Seat seat = task.accounts[address(uint160(standings[rank]))].seat;
-            word |= ((seat.index() << 24) | seat.number()) << (32 * (rank % 8));
-            if (rank % 8 == 7 || rank + 1 == standings.length) {
-                task.roll[rank / 8] = word;
-                word = 0;
+        Batch memory batch;
+        _open(task, batch, taskId, round, claim.length);
+        uint256 length = _lengthAt(claim, 0);
+        if (length != claim.length) revert IRoundCoordinatorErrors.MalformedClaims(0);
+        (Verdict verdict, uint256 output) = _take(task, keys, batch, claim);
+        if (verdict != Verdict.Taken) _refuse(keys, batch, taskId, verdict, uint24(bytes3(claim)), output);
+        _close(task, batch, taskId, round);
+    }
+
+    /// @notice Take every claim of a list that can be taken, and skip the others.
+    function claimSeats(
+        TaskState storage task,
+        Keys storage keys,
+        uint256 taskId,
+        uint32 round,
+        bool fromSnapshot,
+        bytes calldata claims
+    ) internal returns (uint256) {
+        // Every field that is read is set by `_open`.
+        // slither-disable-next-line uninitialized-local
+        Batch memory batch;
+        _open(task, batch, taskId, round, claims.length);
+        if (fromSnapshot) {
+            batch.fromSnapshot = true;
+            batch.segmentIndex = NONE;
+            batch.keys = new uint256[](KeyLib.SEGMENT_SIZE);
+        }
+        uint256 offset = 0;
+        while (offset < claims.length) {
+            uint256 length = _lengthAt(claims, offset);
+            if (length > claims.length - offset) revert IRoundCoordinatorErrors.MalformedClaims(offset);
+            unchecked {
+                // In a batch a refusal is skipped, whatever its output.
+                // slither-disable-next-line unused-return
+                _take(task, keys, batch, claims[offset:offset + length]);
+                offset += length;
             }
         }
+        _close(task, batch, taskId, round);
+        return batch.taken.length / CLAIM_SIZE;
     }
 
-    /// @notice The member of a rank and its seat index, once the roll has been called.
-    function memberAt(TaskState storage task, uint256 rank) internal view returns (address member, uint256 index) {
-        uint256 entry = task.roll[rank / 8] >> (32 * (rank % 8));
-        return (task.workerAt[entry & 0xffffff], (entry >> 24) & 0xff);
+    function _open(TaskState storage task, Batch memory batch, uint256 taskId, uint32 round, uint256 length)
+        private
+        view
+    {
+        batch.claims = task.claims;
+        if (batch.claims.round() != round || round == 0) PhaseLib.refuseClaims(task, round);
+        Sortition sortition = task.sortition;
+        PhaseLib.requireOpen(sortition.deadline());
+        batch.alpha = alpha(taskId, round, sortition.seed());
+        batch.threshold = threshold(sortition);
+        batch.round = round;
+        batch.rosterIndex = NONE;
+        batch.taken = _list(length / (NUMBER_SIZE + EcVrf.PROOF_LENGTH));
     }
 
-    /// @notice Sort in place, ascending, by insertion: at most 64 numbers.
-    function sort(uint256[] memory numbers) internal pure {
-        for (uint256 i = 1; i < numbers.length; ++i) {
-            uint256 value = numbers[i];
-            uint256 j = i;
-            for (; j > 0 && numbers[j - 1] > value; --j) {
-                numbers[j] = numbers[j - 1];
+    /// @dev An empty list with room for `count` claims, and for what a write of 32 bytes leaves behind the last.
+    function _list(uint256 count) private pure returns (bytes memory list) {
+        assembly ("memory-safe") {
+            list := mload(0x40)
+            mstore(list, 0)
+            mstore(0x40, add(list, and(add(add(mul(count, CLAIM_SIZE), 64), 31), not(31))))
+        }
+    }
+
+    /// @dev Bytes of the claim at `offset`, as its proof's first byte says; what lies beyond the call data is 0.
+    function _lengthAt(bytes calldata claims, uint256 offset) private pure returns (uint256 length) {
+        assembly ("memory-safe") {
+            let head := calldataload(add(claims.offset, offset))
+            length := add(add(NUMBER_SIZE, 273), shl(5, and(shr(224, head), 0x7f)))
+        }
+    }
+
+    /// @dev Cheap reasons to refuse come before the proof is verified. State changes only where the claim is taken.
+    function _take(TaskState storage task, Keys storage keys, Batch memory batch, bytes calldata claim)
+        private
+        returns (Verdict verdict, uint256 output)
+    {
+        unchecked {
+            uint256 number = uint24(bytes3(claim));
+            uint256 place = number % ROSTER_SIZE;
+            if (number / ROSTER_SIZE != batch.rosterIndex) _turnTo(task, batch, number / ROSTER_SIZE);
+            if (!batch.roster.isCounting(place)) return (Verdict.NotEnrolled, 0);
+            if (batch.roster.hasClaimed(place)) return (Verdict.AlreadyClaimed, 0);
+            bytes calldata proof = claim[NUMBER_SIZE:];
+            output = EcVrf.outputOf(proof);
+            if (output > batch.threshold) return (Verdict.AboveThreshold, output);
+            uint256 key = batch.fromSnapshot ? _keyFromSnapshot(keys, batch, number) : keys.active[number];
+            if (key == 0) return (Verdict.NotActive, output);
+            if (!EcVrf.verify(key, batch.alpha, proof)) return (Verdict.ProofInvalid, output);
+            batch.roster = batch.roster.withClaim(place);
+            batch.rosterChanged = true;
+            _append(batch, (output >> 160 << 24) | number);
+        }
+    }
+
+    function _append(Batch memory batch, uint256 claim) private pure {
+        if (batch.claims.count() == MAX_CLAIMS) revert IRoundCoordinatorErrors.TooManyClaims(MAX_CLAIMS);
+        batch.claims = batch.claims.withClaim(claim);
+        bytes memory taken = batch.taken;
+        assembly ("memory-safe") {
+            let length := mload(taken)
+            mstore(add(add(taken, 32), length), shl(136, claim))
+            mstore(taken, add(length, CLAIM_SIZE))
+        }
+    }
+
+    /// @dev Go to another word of the roster.
+    function _turnTo(TaskState storage task, Batch memory batch, uint256 index) private {
+        if (batch.rosterChanged) task.rosters[batch.rosterIndex] = batch.roster;
+        batch.rosterChanged = false;
+        batch.rosterIndex = index;
+        batch.roster = task.rosters[index].inRound(batch.round);
+    }
+
+    function _keyFromSnapshot(Keys storage keys, Batch memory batch, uint256 number) private view returns (uint256) {
+        unchecked {
+            uint256 index = number / KeyLib.SEGMENT_SIZE;
+            if (index != batch.segmentIndex) {
+                batch.segmentIndex = index;
+                batch.segment = keys.segments[index];
+                KeyLib.load(uint160(batch.segment), batch.keys);
             }
-            numbers[j] = value;
+            uint256 place = number % KeyLib.SEGMENT_SIZE;
+            return (batch.segment >> (160 + place)) & 1 == 0 ? 0 : batch.keys[place];
         }
     }
 
-    /// @dev Position of the highest number; of none, 0.
-    function _highest(uint256[] memory numbers) private pure returns (uint256 position) {
-        for (uint256 i = 1; i < numbers.length; ++i) {
-            if (numbers[i] > numbers[position]) position = i;
+    function _close(TaskState storage task, Batch memory batch, uint256 taskId, uint32 round) private {
+        if (batch.taken.length == 0) return;
+        if (batch.rosterChanged) task.rosters[batch.rosterIndex] = batch.roster;
+        task.claims = batch.claims;
+        emit IRoundCoordinatorEvents.SeatsClaimed(taskId, round, batch.taken);
+    }
+
+    function _refuse(
+        Keys storage keys,
+        Batch memory batch,
+        uint256 taskId,
+        Verdict verdict,
+        uint24 number,
+        uint256 output
+    ) private view {
+        address member = keys.holders[number];
+        if (verdict == Verdict.NotEnrolled) revert IRoundCoordinatorErrors.NotEnrolled(taskId, member);
+        if (verdict == Verdict.AlreadyClaimed) {
+            revert IRoundCoordinatorErrors.SeatAlreadyClaimed(uint32(batch.round), member);
         }
+        if (verdict == Verdict.AboveThreshold) {
+            revert IRoundCoordinatorErrors.OutputAboveThreshold(output, batch.threshold);
+        }
+        if (verdict == Verdict.NotActive) revert IRoundCoordinatorErrors.NotActiveParticipant(member);
+        revert IRoundCoordinatorErrors.ProofInvalid(member);
+    }
+
+    // -------------------------------------------------------------- committee
+
+    /// @notice Seat the lowest claims of a list, which must be the chain's.
+    /// @param seats how many, at least 1 and at most as many as there are claims.
+    function seatLowest(TaskState storage task, Keys storage keys, Claims claims, bytes calldata list, uint256 seats)
+        internal
+    {
+        uint256[] memory lowest = new uint256[](seats);
+        // Built up from nothing.
+        Claims brought = Claims.wrap(claims.round());
+        if (list.length != CLAIM_SIZE * claims.count()) revert IRoundCoordinatorErrors.ClaimsNotThese(claims.count());
+        unchecked {
+            uint256 end = list.length / CLAIM_SIZE;
+            for (uint256 i = 0; i < end; ++i) {
+                uint256 claim = uint120(bytes15(list[CLAIM_SIZE * i:]));
+                brought = brought.withClaim(claim);
+                _insert(lowest, i < seats ? i : seats, claim);
+            }
+        }
+        if (Claims.unwrap(brought) != Claims.unwrap(claims)) {
+            revert IRoundCoordinatorErrors.ClaimsNotThese(claims.count());
+        }
+        for (uint256 seat = 0; seat < seats; ++seat) {
+            uint256 claim = lowest[seat];
+            task.committee[seat] = (claim >> 24 << 160) | uint160(keys.holders[claim & 0xffffff]);
+        }
+    }
+
+    /// @dev Insert into the first `count` numbers, which ascend; the highest falls out where there is no room.
+    function _insert(uint256[] memory ascending, uint256 count, uint256 value) private pure {
+        unchecked {
+            if (count == ascending.length) {
+                if (value > ascending[count - 1]) return;
+                --count;
+            }
+            for (; count > 0 && ascending[count - 1] > value; --count) {
+                ascending[count] = ascending[count - 1];
+            }
+            ascending[count] = value;
+        }
+    }
+
+    /// @notice The member of a seat, once the committee stands; seats are in order of outputs.
+    function memberAt(TaskState storage task, uint256 seat) internal view returns (address) {
+        return address(uint160(task.committee[seat]));
     }
 }

@@ -7,8 +7,8 @@ import {
     IRoundCoordinatorTypes
 } from "../interfaces/IRoundCoordinator.sol";
 import {Ledger} from "../types/Ledger.sol";
-import {Seat} from "../types/Seat.sol";
-import {TaskState, WorkerState} from "../types/TaskState.sol";
+import {ROSTER_SIZE, Roster} from "../types/Roster.sol";
+import {TaskState} from "../types/TaskState.sol";
 import {TermLib} from "../types/Term.sol";
 import {PhaseLib} from "./PhaseLib.sol";
 import {RewardLib} from "./RewardLib.sol";
@@ -70,24 +70,16 @@ library TaskLib {
         return task.intake.round() >= task.rules.maxRounds || task.consecutiveVoids >= task.rules.maxConsecutiveVoids;
     }
 
-    /// @notice Enrol `worker`, who is an active participant, from the next round on.
-    function enrol(TaskState storage task, uint256 taskId, address worker) internal {
-        WorkerState storage account = task.accounts[worker];
-        Seat seat = account.seat;
-        if (TermLib.isOpen(seat.term())) revert IRoundCoordinatorErrors.AlreadyEnrolled(taskId, worker);
-        if (task.rules.inviteOnly && !task.invited[worker]) revert IRoundCoordinatorErrors.NotInvited(taskId, worker);
-        if (seat.number() == 0) {
-            uint24 number = ++task.workers;
-            task.workerAt[number] = worker;
-            seat = seat.withNumber(number);
-        }
-        uint32 fromRound = task.intake.round() + 1;
-        uint256 term = TermLib.startingIn(fromRound);
+    /// @notice Enrol `worker`, an active participant with this number, from the next round on.
+    function enrol(TaskState storage task, uint256 taskId, address worker, uint256 number) internal {
         (Ledger ledger,) = settled(task, taskId, worker);
-        account.seat = seat.withTerm(term);
-        account.ledger = ledger.withTerm(term).withStrikes(0);
+        if (TermLib.isOpen(ledger.term())) revert IRoundCoordinatorErrors.AlreadyEnrolled(taskId, worker);
+        if (task.rules.inviteOnly && !task.invited[worker]) revert IRoundCoordinatorErrors.NotInvited(taskId, worker);
+        uint32 fromRound = task.intake.round() + 1;
+        task.ledgers[worker] = ledger.withTerm(TermLib.startingIn(fromRound)).withStrikes(0).withNumber(number);
+        _setEnrolled(task, number, true);
         ++task.enrolled;
-        emit IRoundCoordinatorEvents.WorkerEnrolled(taskId, worker, fromRound);
+        emit IRoundCoordinatorEvents.WorkerEnrolled(taskId, worker, uint24(number), fromRound);
     }
 
     /// @notice End an open enrolment, from the next round on.
@@ -98,12 +90,15 @@ library TaskLib {
         returns (Ledger ended)
     {
         uint32 round = task.intake.round();
-        uint256 term = TermLib.endedAfter(ledger.term(), round);
-        WorkerState storage account = task.accounts[worker];
-        account.seat = account.seat.withTerm(term);
+        _setEnrolled(task, ledger.number(), false);
         --task.enrolled;
         emit IRoundCoordinatorEvents.EnrolmentEnded(taskId, worker, round);
-        return ledger.withTerm(term);
+        return ledger.withTerm(TermLib.endedAfter(ledger.term(), round));
+    }
+
+    function _setEnrolled(TaskState storage task, uint256 number, bool enrolled) private {
+        Roster roster = task.rosters[number / ROSTER_SIZE].inRound(task.intake.round());
+        task.rosters[number / ROSTER_SIZE] = roster.withEnrolled(number % ROSTER_SIZE, enrolled);
     }
 
     /// @notice Settle what the worker has pending, if its round has ended. The caller writes the ledger returned.
@@ -113,7 +108,7 @@ library TaskLib {
         internal
         returns (Ledger ledger, bool changed)
     {
-        ledger = task.accounts[worker].ledger;
+        ledger = task.ledgers[worker];
         changed = ledger.pending() && PhaseLib.hasEnded(task, ledger.round());
         if (changed) ledger = settledPending(task, taskId, worker, ledger);
     }
@@ -128,19 +123,15 @@ library TaskLib {
         return struckOut && TermLib.isOpen(ledger.term()) ? endEnrolment(task, taskId, worker, ledger) : ledger;
     }
 
-    /// @notice The newest round in which the worker sent an update or won a seat, or before which it enrolled.
-    function lastActiveRound(WorkerState storage account) internal view returns (uint32 round) {
-        Seat seat = account.seat;
-        round = seat.round();
-        uint32 updated = account.ledger.round();
-        if (updated > round) round = updated;
+    /// @notice The newest round in which the worker sent an update, or which it served as a member and that was finalized.
+    function lastActiveRound(Ledger ledger) internal pure returns (uint32) {
+        return ledger.served() > ledger.round() ? ledger.served() : ledger.round();
     }
 
     /// @notice Whether an open enrolment has been idle for `idleRounds` rounds that have ended.
-    function isIdle(TaskState storage task, address worker) internal view returns (bool) {
-        WorkerState storage account = task.accounts[worker];
-        uint256 active = lastActiveRound(account);
-        uint256 beforeFirst = TermLib.firstRound(account.seat.term()) - 1;
+    function isIdle(TaskState storage task, Ledger ledger) internal view returns (bool) {
+        uint256 active = lastActiveRound(ledger);
+        uint256 beforeFirst = TermLib.firstRound(ledger.term()) - 1;
         if (beforeFirst > active) active = beforeFirst;
         uint256 round = task.intake.round();
         uint256 ended = PhaseLib.hasEnded(task, round) ? round : round - 1;

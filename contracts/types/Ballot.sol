@@ -6,7 +6,7 @@ import {Phase, RejectReason} from "./Phase.sol";
 
 /// @notice The half of a round that decides: AGGREGATION, VALIDATION and REVEAL, in one word, so that a vote writes a
 /// single slot of the round. Two bits a seat, one in each bitmap, are its vote in this attempt: none (0), approved (1),
-/// rejected (2), rejected as unavailable (3).
+/// rejected (2), rejected as unavailable (3). A seat's number is its rank, and the attempt's number that of its proposer.
 /// @dev Belongs to the current round only where its `round` equals the intake's.
 ///
 /// | bits    | width | field    |                                                        |
@@ -18,9 +18,8 @@ import {Phase, RejectReason} from "./Phase.sol";
 /// | 76-83   | 8     | attempts | how many the round has                                 |
 /// | 84-91   | 8     | seats    |                                                        |
 /// | 92-99   | 8     | quorum   |                                                        |
-/// | 100-107 | 8     | proposer | seat whose turn the attempt is                         |
-/// | 108-171 | 64    | low      | the votes' lower bits, indexed by seat                 |
-/// | 172-235 | 64    | high     | the votes' upper bits                                  |
+/// | 100-163 | 64    | low      | the votes' lower bits, indexed by seat                 |
+/// | 164-227 | 64    | high     | the votes' upper bits                                  |
 type Ballot is uint256;
 
 using {
@@ -32,7 +31,6 @@ using {
     attempts,
     seats,
     quorum,
-    proposer,
     approved,
     rejected,
     unavailable,
@@ -83,28 +81,24 @@ function quorum(Ballot word) pure returns (uint256) {
     return bitsAt(Ballot.unwrap(word), 92, 8);
 }
 
-function proposer(Ballot word) pure returns (uint256) {
-    return bitsAt(Ballot.unwrap(word), 100, 8);
-}
-
 /// Seats that approved, a bit each; the proposer does not vote.
 function approved(Ballot word) pure returns (uint256) {
-    return bitsAt(Ballot.unwrap(word), 108, 64) & ~bitsAt(Ballot.unwrap(word), 172, 64);
+    return bitsAt(Ballot.unwrap(word), 100, 64) & ~bitsAt(Ballot.unwrap(word), 164, 64);
 }
 
 /// Seats that rejected, for whatever reason.
 function rejected(Ballot word) pure returns (uint256) {
-    return bitsAt(Ballot.unwrap(word), 172, 64);
+    return bitsAt(Ballot.unwrap(word), 164, 64);
 }
 
 /// Of those, seats that rejected as unavailable.
 function unavailable(Ballot word) pure returns (uint256) {
-    return bitsAt(Ballot.unwrap(word), 108, 64) & bitsAt(Ballot.unwrap(word), 172, 64);
+    return bitsAt(Ballot.unwrap(word), 100, 64) & bitsAt(Ballot.unwrap(word), 164, 64);
 }
 
 /// Seats that approved or rejected.
 function voted(Ballot word) pure returns (uint256) {
-    return bitsAt(Ballot.unwrap(word), 108, 64) | bitsAt(Ballot.unwrap(word), 172, 64);
+    return bitsAt(Ballot.unwrap(word), 100, 64) | bitsAt(Ballot.unwrap(word), 164, 64);
 }
 
 function withPhase(Ballot word, Phase value) pure returns (Ballot) {
@@ -116,15 +110,14 @@ function withDeadline(Ballot word, uint256 value) pure returns (Ballot) {
 }
 
 /// Open an attempt: its proposer's window, and no votes.
-function withAttempt(Ballot word, uint256 attempt_, uint256 proposer_, uint256 deadline_) pure returns (Ballot) {
+function withAttempt(Ballot word, uint256 attempt_, uint256 deadline_) pure returns (Ballot) {
     uint256 raw = withBitsAt(Ballot.unwrap(word), 68, 8, attempt_);
-    raw = withBitsAt(raw, 100, 8, proposer_);
-    raw = withBitsAt(raw, 108, 128, 0);
+    raw = withBitsAt(raw, 100, 128, 0);
     return Ballot.wrap(raw).withPhase(Phase.Aggregation).withDeadline(deadline_);
 }
 
 /// Record the vote of a seat (below 64) that has none.
 function withVote(Ballot word, uint256 seat, RejectReason reason) pure returns (Ballot) {
     uint256 code = reason == RejectReason.None ? 1 : reason == RejectReason.Unavailable ? 3 : 2;
-    return Ballot.wrap(Ballot.unwrap(word) | ((code & 1) << (108 + seat)) | ((code >> 1) << (172 + seat)));
+    return Ballot.wrap(Ballot.unwrap(word) | ((code & 1) << (100 + seat)) | ((code >> 1) << (164 + seat)));
 }

@@ -4,28 +4,23 @@ pragma solidity 0.8.37;
 import {bitsAt, withBitsAt} from "./Bits.sol";
 import {Phase} from "./Phase.sol";
 
-/// @notice The half of a round that collects: TRAINING and SORTITION, in one word, so that an update or a claim
-/// writes a single slot of the round.
+/// @notice The half of a round that collects: TRAINING and SORTITION, in one word, so that an update writes a single slot of
+/// the round. Claims have words of their own (`Sortition`, `Claims`).
 /// @dev Once the committee stands, `phase` stays `Aggregation` here and the round goes on in its `Ballot`.
 ///
 /// | bits    | width | field         |                                                                  |
 /// | ------- | ----- | ------------- | ---------------------------------------------------------------- |
 /// | 0-23    | 24    | round         | counts from 1 in a task                                          |
 /// | 24-27   | 4     | phase         |                                                                  |
-/// | 28-67   | 40    | deadline      | seconds; of TRAINING, of the seed block, or of SORTITION         |
+/// | 28-67   | 40    | deadline      | seconds; of TRAINING or of the seed block                        |
 /// | 68-80   | 13    | updates       | taken so far                                                     |
 /// | 81-104  | 24    | enrolled      | workers when the round was opened                                |
-/// | 105-117 | 13    | maxUpdates    | copied from the rules, as are the next three                     |
+/// | 105-117 | 13    | maxUpdates    | copied from the rules, as is the next                            |
 /// | 118-130 | 13    | sampleCap     |                                                                  |
-/// | 131-146 | 16    | expected      | E, not widened                                                   |
-/// | 147-153 | 7     | maxSeats      |                                                                  |
-/// | 154     | 1     | widened       | E counts twice                                                   |
-/// | 155-161 | 7     | seats         | taken now                                                        |
-/// | 162-185 | 24    | claims        | seats won so far, those evicted since included                   |
-/// | 186-209 | 24    | head          | worker number of the newest seat: the list's first (see `Seat`)  |
-/// | 210-249 | 40    | seedBlock     | while TRAINING lasts: `weight`, the sum of the updates' weights  |
-/// | 250-251 | 2     | seedAttempt   | how often the seed block was moved                               |
-/// | 252     | 1     | seedFixed     |                                                                  |
+/// | 131     | 1     | widened       | the threshold was                                                |
+/// | 132-171 | 40    | seedBlock     | while TRAINING lasts: `weight`, the sum of the updates' weights  |
+/// | 172-173 | 2     | seedAttempt   | how often the seed block was moved                               |
+/// | 174     | 1     | seedFixed     |                                                                  |
 type Intake is uint256;
 
 using {
@@ -37,12 +32,7 @@ using {
     enrolled,
     maxUpdates,
     sampleCap,
-    expected,
-    maxSeats,
     widened,
-    seats,
-    claims,
-    head,
     weight,
     seedBlock,
     seedAttempt,
@@ -51,8 +41,6 @@ using {
     withDeadline,
     withNextUpdate,
     withWidened,
-    withNextSeat,
-    withEviction,
     withSeedBlock,
     withSeedAttempt,
     withSeedFixed
@@ -64,18 +52,14 @@ function openedIntake(
     uint256 deadline_,
     uint256 enrolled_,
     uint256 maxUpdates_,
-    uint256 sampleCap_,
-    uint256 expected_,
-    uint256 maxSeats_
+    uint256 sampleCap_
 ) pure returns (Intake) {
     uint256 word = withBitsAt(0, 0, 24, round_);
     word = withBitsAt(word, 24, 4, uint256(Phase.Training));
     word = withBitsAt(word, 28, 40, deadline_);
     word = withBitsAt(word, 81, 24, enrolled_);
     word = withBitsAt(word, 105, 13, maxUpdates_);
-    word = withBitsAt(word, 118, 13, sampleCap_);
-    word = withBitsAt(word, 131, 16, expected_);
-    return Intake.wrap(withBitsAt(word, 147, 7, maxSeats_));
+    return Intake.wrap(withBitsAt(word, 118, 13, sampleCap_));
 }
 
 function round(Intake word) pure returns (uint32) {
@@ -110,45 +94,25 @@ function sampleCap(Intake word) pure returns (uint256) {
     return bitsAt(Intake.unwrap(word), 118, 13);
 }
 
-function expected(Intake word) pure returns (uint256) {
-    return bitsAt(Intake.unwrap(word), 131, 16);
-}
-
-function maxSeats(Intake word) pure returns (uint256) {
-    return bitsAt(Intake.unwrap(word), 147, 7);
-}
-
 function widened(Intake word) pure returns (bool) {
-    return bitsAt(Intake.unwrap(word), 154, 1) != 0;
-}
-
-function seats(Intake word) pure returns (uint256) {
-    return bitsAt(Intake.unwrap(word), 155, 7);
-}
-
-function claims(Intake word) pure returns (uint256) {
-    return bitsAt(Intake.unwrap(word), 162, 24);
-}
-
-function head(Intake word) pure returns (uint256) {
-    return bitsAt(Intake.unwrap(word), 186, 24);
+    return bitsAt(Intake.unwrap(word), 131, 1) != 0;
 }
 
 /// Sum of the updates' weights; while TRAINING lasts.
 function weight(Intake word) pure returns (uint256) {
-    return bitsAt(Intake.unwrap(word), 210, 40);
+    return bitsAt(Intake.unwrap(word), 132, 40);
 }
 
 function seedBlock(Intake word) pure returns (uint256) {
-    return bitsAt(Intake.unwrap(word), 210, 40);
+    return bitsAt(Intake.unwrap(word), 132, 40);
 }
 
 function seedAttempt(Intake word) pure returns (uint8) {
-    return uint8(bitsAt(Intake.unwrap(word), 250, 2));
+    return uint8(bitsAt(Intake.unwrap(word), 172, 2));
 }
 
 function seedFixed(Intake word) pure returns (bool) {
-    return bitsAt(Intake.unwrap(word), 252, 1) != 0;
+    return bitsAt(Intake.unwrap(word), 174, 1) != 0;
 }
 
 function withPhase(Intake word, Phase value) pure returns (Intake) {
@@ -162,37 +126,22 @@ function withDeadline(Intake word, uint256 value) pure returns (Intake) {
 /// Count one more update. They are at most `maxUpdates`, each of a weight up to 4096: neither field overflows.
 function withNextUpdate(Intake word, uint256 weight_) pure returns (Intake) {
     unchecked {
-        return Intake.wrap(Intake.unwrap(word) + (1 << 68) + (weight_ << 210));
+        return Intake.wrap(Intake.unwrap(word) + (1 << 68) + (weight_ << 132));
     }
 }
 
 function withWidened(Intake word) pure returns (Intake) {
-    return Intake.wrap(withBitsAt(Intake.unwrap(word), 154, 1, 1));
-}
-
-/// Put a worker, by its number, at the head of the list. Seats are at most `maxSeats` and claims at most `enrolled`:
-/// neither field overflows.
-function withNextSeat(Intake word, uint256 number) pure returns (Intake) {
-    unchecked {
-        uint256 kept = Intake.unwrap(word) & ~(uint256(type(uint24).max) << 186);
-        return Intake.wrap((kept | (number << 186)) + (1 << 155) + (1 << 162));
-    }
-}
-
-/// Count a claim that takes another's seat; `head_` is the list's head after it.
-function withEviction(Intake word, uint256 head_) pure returns (Intake) {
-    uint256 raw = withBitsAt(Intake.unwrap(word), 186, 24, head_);
-    return Intake.wrap(withBitsAt(raw, 162, 24, word.claims() + 1));
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 131, 1, 1));
 }
 
 function withSeedBlock(Intake word, uint256 value) pure returns (Intake) {
-    return Intake.wrap(withBitsAt(Intake.unwrap(word), 210, 40, value));
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 132, 40, value));
 }
 
 function withSeedAttempt(Intake word, uint256 value) pure returns (Intake) {
-    return Intake.wrap(withBitsAt(Intake.unwrap(word), 250, 2, value));
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 172, 2, value));
 }
 
 function withSeedFixed(Intake word) pure returns (Intake) {
-    return Intake.wrap(withBitsAt(Intake.unwrap(word), 252, 1, 1));
+    return Intake.wrap(withBitsAt(Intake.unwrap(word), 174, 1, 1));
 }

@@ -3,16 +3,13 @@ pragma solidity 0.8.37;
 
 import {IRoundCoordinatorTypes} from "../interfaces/IRoundCoordinator.sol";
 import {Ballot} from "./Ballot.sol";
+import {Claims} from "./Claims.sol";
 import {Intake} from "./Intake.sol";
 import {Ledger} from "./Ledger.sol";
 import {Outcome} from "./Outcome.sol";
-import {Seat} from "./Seat.sol";
-
-/// What a task knows of an account.
-struct WorkerState {
-    Seat seat;
-    Ledger ledger;
-}
+import {NUMBERS} from "./Keys.sol";
+import {ROSTER_SIZE, Roster} from "./Roster.sol";
+import {Sortition} from "./Sortition.sol";
 
 /// The proposal of the current attempt; meaningless outside `Validation`, `Reveal` and `Finalized`.
 struct Proposal {
@@ -40,26 +37,26 @@ struct TaskState {
     bytes32 specDigest;
     /// Of the newest finalized model, or of the genesis model.
     bytes32 modelDigest;
-    bytes32 seed;
     /// Wei that no finalized round has earned.
     uint128 budget;
     /// Enrolments that have not ended.
     uint24 enrolled;
-    /// Workers that ever enrolled: the highest worker number.
-    uint24 workers;
     uint16 consecutiveVoids;
     /// Sum of the weights of the current round's updates, from the end of TRAINING on.
     uint32 roundWeight;
     Intake intake;
+    /// Of the newest round whose seed is fixed.
+    Sortition sortition;
+    Claims claims;
     Ballot ballot;
     Proposal proposal;
-    /// Seats in order of their outputs, 8 a word: entry r is `seat index << 24 | worker number` at bit 32 * (r % 8)
-    /// of word r / 8.
-    uint256[8] roll;
-    /// Commitments of approvals by seat index; the ballot's bitmaps say which belong to this attempt.
+    /// The committee in order of outputs: `top 96 bits of the output << 160 | member`.
+    uint256[64] committee;
+    /// Commitments of approvals by seat; the ballot's bitmaps say which belong to this attempt.
     bytes32[64] commitments;
-    mapping(uint256 number => address) workerAt;
-    mapping(address account => WorkerState) accounts;
+    /// By participant number: number n is at place n % ROSTER_SIZE of word n / ROSTER_SIZE.
+    Roster[NUMBERS / ROSTER_SIZE + 1] rosters;
+    mapping(address account => Ledger) ledgers;
     mapping(address account => bool) invited;
     mapping(uint256 round => Outcome) outcomes;
     mapping(uint256 round => mapping(uint256 word => uint256)) moreAccepted;

@@ -8,7 +8,7 @@ contract EcVrfHarness {
     /// Verify a proof and return what it proves (0 where it does not verify).
     function verify(uint256 key, bytes32 alpha, bytes calldata proof) external view returns (bool ok, uint256 output) {
         ok = EcVrf.verify(key, alpha, proof);
-        if (ok) (, output) = EcVrf.outputOf(proof);
+        if (ok) output = EcVrf.outputOf(proof);
     }
 
     /// As `verify`, for any key (prefix 2 or 3) and message.
@@ -18,10 +18,10 @@ contract EcVrfHarness {
         returns (bool ok, uint256 output)
     {
         ok = EcVrf.verifyMessage(prefix, key, alpha, proof);
-        if (ok) (, output) = EcVrf.outputOf(proof);
+        if (ok) output = EcVrf.outputOf(proof);
     }
 
-    function outputOf(bytes calldata proof) external view returns (bool wellFormed, uint256 output) {
+    function outputOf(bytes calldata proof) external view returns (uint256 output) {
         return EcVrf.outputOf(proof);
     }
 
