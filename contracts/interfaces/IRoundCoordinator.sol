@@ -224,14 +224,10 @@ interface IRoundCoordinatorEvents {
     event RoundOpened(
         uint256 indexed taskId, uint32 indexed round, uint32 enrolled, bytes32 baseModelDigest, uint64 deadline
     );
-    /// A round's updates are numbered, from 0, in the order of these events.
+    /// A round's updates are numbered, from 0, in the order of these events. (`round` is no topic: what every worker emits in
+    /// every round is kept as cheap as can be.)
     event UpdateSubmitted(
-        uint256 indexed taskId,
-        uint32 indexed round,
-        address indexed worker,
-        bytes32 digest,
-        uint64 size,
-        uint32 sampleCount
+        uint256 indexed taskId, uint32 round, address indexed worker, bytes32 digest, uint64 size, uint32 sampleCount
     );
     event TrainingClosed(uint256 indexed taskId, uint32 indexed round, uint16 updates, uint64 seedBlock);
     /// The seed block's hash had expired, or its time was up: a later one is fixed.
@@ -309,7 +305,7 @@ interface IRoundCoordinatorEvents {
         uint256 amount
     );
     /// Credit for a finalized round: a trainer's when its next action settles it, a member's at once.
-    event RewardCredited(uint256 indexed taskId, uint32 indexed round, address indexed worker, uint256 amount);
+    event RewardCredited(uint256 indexed taskId, uint32 round, address indexed worker, uint256 amount);
     event RewardsWithdrawn(uint256 indexed taskId, address indexed worker, uint256 amount);
     /// The active keys of participants `segment * 96` to `segment * 96 + 95` can be read from code.
     event KeysSnapshotted(uint256 indexed segment, address snapshot);
