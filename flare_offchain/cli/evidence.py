@@ -66,16 +66,20 @@ class Evidence:
         """Fold the coordinator's and the registry's events; `tolerant`: leave out, and note, what does not follow."""
         fold = HistoryFold()
         for event in events:
-            self.participants.extend([event])
             self._span(event)
-            try:
-                fold.extend([event])
-            except (InconsistentHistory, KeyError, ValueError) as error:
-                if not tolerant:
-                    raise
-                self.notes.append(f"{event.name} in block {event.block} is left out: {error}")
+            self._fold([fold, self.participants], event, tolerant)
         self.tasks = fold.tasks
-        self.participants.extend(registered)
+        for event in registered:
+            self._fold([self.participants], event, tolerant)
+
+    def _fold(self, folds: Iterable[HistoryFold | Participants], event: ChainEvent, tolerant: bool) -> None:
+        try:
+            for fold in folds:
+                fold.extend([event])
+        except (InconsistentHistory, KeyError, ValueError) as error:
+            if not tolerant:
+                raise
+            self.notes.append(f"{event.name} in block {event.block} is left out: {error}")
 
     def _span(self, event: ChainEvent) -> None:
         task, number = event.arguments.get("taskId"), event.arguments.get("round")
