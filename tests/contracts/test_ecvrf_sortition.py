@@ -2,115 +2,21 @@
 
 import pytest
 
-from flare_offchain.blockchain.contracts import TaskRules
-from flare_offchain.blockchain.deployments import deploy_flare
-from flare_offchain.blockchain.embedded import EthTesterConnector
-from flare_offchain.consensus.chain_proof import prove_for_chain, verify_for_chain
-from flare_offchain.consensus.identities import possession_alpha, round_seed, vrf_alpha
-from flare_offchain.consensus.keys import VrfKey
+from flare_offchain.consensus.identities import round_seed, vrf_alpha
 from flare_offchain.consensus.sortition import quorum, threshold, wins
 from flare_offchain.core.claims import CLAIM_BYTES, SeatClaim, pack_claims, unpack_claims
 from flare_offchain.core.errors import ChainUnavailable, ConfigurationError
 from flare_offchain.core.phases import Phase
-from flare_offchain.core.types import ContentId
+from tests.factories.sortition import HOUR, SortitionTask
 
 pytestmark = pytest.mark.contracts
 
 WORKERS, EXPECTED, MAX_SEATS, BASIS_POINTS = 12, 6, 4, 6000
-HOUR = 3600
-RULES = TaskRules(
-    training_duration=HOUR,
-    seed_duration=HOUR,
-    sortition_duration=HOUR,
-    proposal_duration=HOUR,
-    validation_duration=HOUR,
-    reveal_duration=HOUR,
-    expected_committee=EXPECTED,
-    max_seats=MAX_SEATS,
-    threshold_basis_points=BASIS_POINTS,
-    max_attempts=3,
-    min_updates=1,
-    max_updates=64,
-    sample_cap=100,
-    idle_rounds=50,
-    strike_limit=0,
-    max_consecutive_voids=50,
-    max_rounds=50,
-    invite_only=False,
-    round_reward=0,
-    fine_amount=0,
-    trainer_share=5000,
-    proposer_share=3000,
-    voter_share=1000,
-    revealer_share=1000,
-)
-OBJECT = ContentId(b"\x01" * 32, 100)
-
-
-class Rounds:
-    """A task with workers, and one round after another up to the end of sortition."""
-
-    def __init__(self):
-        self.chain = EthTesterConnector(seed=3, accounts=WORKERS)
-        flare = deploy_flare(self.chain, self.chain.account(0), minimum_bond=1, unbonding_delay=10**7)
-        self.coordinator, self.workers = flare.coordinator, [self.chain.account(i) for i in range(WORKERS)]
-        self.keys = {account.address: VrfKey.derive(b"sortition", bytes([i])) for i, account in enumerate(self.workers)}
-        for account in self.workers:
-            key = self.keys[account.address]
-            alpha = possession_alpha(self.chain.chain_id, flare.registry.address, account.address)
-            flare.registry.register(account, key.public_x, prove_for_chain(key, alpha), bond=1).confirmed()
-        created = self.coordinator.create_task(self.workers[0], RULES, OBJECT, OBJECT)
-        self.task = self.coordinator.created_task(created)
-        for account in self.workers:
-            self.coordinator.enrol(account, self.task).confirmed()
-        numbers = [self.coordinator.enrolment(self.task, account.address).number for account in self.workers]
-        assert numbers == list(range(1, WORKERS + 1))
-        assert flare.registry.participants() == WORKERS
-
-    def view(self):
-        return self.coordinator.current_round(self.task)
-
-    def open(self):
-        """Open a round, close its training, fix its seed; return its number, the seed's event, and proofs by number."""
-        anyone = self.workers[0]
-        self.coordinator.open_round(anyone, self.task).confirmed()
-        number = self.view().round
-        for index, account in enumerate(self.workers):
-            update = ContentId(bytes([number]) * 31 + bytes([index + 1]), 10)
-            self.coordinator.submit_update(account, self.task, number, update, 10).confirmed()
-        self.coordinator.close_training(anyone, self.task).confirmed()
-        self.chain.advance_blocks(3)
-        seeded = self.coordinator.fix_seed(anyone, self.task).confirmed().event("SeedFixed").arguments
-        keys = enumerate(self.keys.values(), 1)
-        return number, seeded, {number: prove_for_chain(key, self.view().alpha) for number, key in keys}
-
-    def output(self, number, proof):
-        return verify_for_chain(list(self.keys.values())[number - 1].public_x, self.view().alpha, proof)
-
-    def list(self):
-        """The list that SORTITION is to be closed with."""
-        return self.coordinator.round_claims(self.task, self.view(), self.chain.block_number)
-
-    def close_sortition(self):
-        claims = self.list()
-        self.chain.advance_time(HOUR + 1)
-        self.coordinator.close_sortition(self.workers[0], self.task, claims).confirmed()
-        return self.view()
-
-    def end(self):
-        """Let the round run out."""
-        for _ in range(20):
-            if self.view().phase.terminal:
-                return
-            claims = self.list() if self.view().phase is Phase.Sortition and any(self.view().seed) else b""
-            self.chain.advance_time(HOUR + 1)
-            self.coordinator.advance(self.workers[0], self.task, claims).confirmed()
-        pytest.fail("the round does not end")
 
 
 @pytest.fixture(scope="module")
 def rounds():
-    return Rounds()
+    return SortitionTask(WORKERS, expected=EXPECTED, max_seats=MAX_SEATS, basis_points=BASIS_POINTS)
 
 
 def claim_one_by_one(rounds, number, proofs, limit, claims):
@@ -143,6 +49,7 @@ def compare_committee(rounds, view, claims):
 
 
 def test_rounds_with_claims_one_by_one(rounds):
+    assert rounds.registry.participants() == WORKERS
     seen = set()
     for _ in range(6):
         number, seeded, proofs = rounds.open()
@@ -194,7 +101,7 @@ def test_a_round_with_all_claims_at_once(rounds, from_snapshot):
         code = rounds.chain.code(snapshot)
         assert len(code) == 1 + 32 * 96
         assert [int.from_bytes(code[1 + 32 * n : 33 + 32 * n], "big") for n in range(1, WORKERS + 1)] == [
-            key.public_x for key in rounds.keys.values()
+            key.public_x for key in rounds.keys
         ]
     broken = proofs[1][:-1] + bytes([proofs[1][-1] ^ 1])
     sent = rounds.coordinator.claim_seats(
