@@ -247,7 +247,7 @@ def _reactions(history: RoundHistory) -> Iterator[int]:
     if history.seed is not None:
         widened = history.widened_block
         for claim in history.claims:
-            late = widened is not None and claim.block > widened
+            late = widened is not None and claim.block >= widened
             yield claim.block - (widened if widened is not None and late else history.seed.block)
     for proposal in history.proposals.values():
         yield from (vote.block - proposal.block for vote in history.votes_of(proposal.attempt))
