@@ -161,6 +161,8 @@ class RoundCoordinator:
             ChainUnavailable: they are not as many as the round counts (the chain was reorganised meanwhile, or the
                 endpoint does not give all events); or the endpoint does not answer.
         """
+        if not current.claims:
+            return b""
         named = {"taskId": task, "round": current.round}
         packed = b"".join(
             cast(bytes, event.arguments["claims"])

@@ -76,3 +76,24 @@ def test_a_batch_that_does_not_divide_is_refused_where_the_contract_refuses_it(s
     assert len(whole) == 276 + 308
     with pytest.raises(MalformedObject, match=f"claim at byte {at} "):
         split_claims(whole[:size])
+
+
+@given(
+    data=st.one_of(st.binary(max_size=1200), st.lists(st.binary(min_size=276, max_size=340), max_size=3).map(b"".join))
+)
+def test_any_bytes_are_claims_and_nothing_else_or_malformed(data):
+    try:
+        claims = split_claims(data)
+    except MalformedObject:
+        return
+    assert b"".join(number.to_bytes(3, "big") + proof for number, proof in claims) == data
+
+
+@given(data=st.binary(max_size=200))
+def test_any_bytes_are_a_list_or_malformed(data):
+    try:
+        claims = unpack_claims(data)
+    except MalformedObject:
+        assert len(data) % CLAIM_BYTES
+        return
+    assert b"".join(c.output_prefix.to_bytes(12, "big") + c.number.to_bytes(3, "big") for c in claims) == data
