@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flare_offchain.audit import object_checks, reward_checks, sortition_checks, voting_checks
+from flare_offchain.audit import claim_checks, object_checks, reward_checks, sortition_checks, voting_checks
 from flare_offchain.audit.facts import ChainFacts
 from flare_offchain.audit.ledger import Finding, Ledger
+from flare_offchain.core.participants import Participants
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.records import RoundHistory, TaskHistory
-from flare_offchain.core.types import Address
 from flare_offchain.federation.gather import TaskObjects
 from flare_offchain.federation.update import TaskIdentity
 from flare_offchain.storage.provider import StorageProvider
@@ -62,13 +62,13 @@ class Auditor:
         self,
         identity: TaskIdentity,
         task: TaskHistory,
-        keys: Mapping[Address, int],
+        participants: Participants,
         facts: ChainFacts,
         store: StorageProvider,
         ledger: Ledger | None = None,
     ) -> None:
-        """`keys` are the VRF keys that the registry's events record, by account."""
-        self.identity, self.task, self.keys, self.facts = identity, task, dict(keys), facts
+        """`participants`: what the registry's events say of them."""
+        self.identity, self.task, self.participants, self.facts = identity, task, participants, facts
         self.objects = TaskObjects(store)
         self.ledger = ledger or Ledger()
 
@@ -76,6 +76,7 @@ class Auditor:
         """Audit the task's objects and the given rounds (all, unless some are named)."""
         chosen = sorted(self.task.rounds) if rounds is None else sorted(set(rounds))
         object_checks.check_task_objects(self.ledger, self.objects, self.task)
+        claim_checks.check_numbers(self.ledger, self.task, self.participants)
         for number in chosen:
             history = self.task.rounds.get(number)
             if not self.ledger.check("a round is recorded", history is not None, number, "round", "never opened"):
@@ -99,7 +100,7 @@ class Auditor:
         sortition_checks.check_opening(ledger, task, history)
         sortition_checks.check_updates(ledger, task, history, facts)
         sortition_checks.check_seed(ledger, identity, history, self._previous_seed(history.number), facts)
-        sortition_checks.check_sortition(ledger, identity, task, history, facts, self.keys)
+        sortition_checks.check_sortition(ledger, identity, task, history, facts, self.participants)
         voting_checks.check_proposals(ledger, task, history, facts)
         voting_checks.check_votes(ledger, history, facts)
         voting_checks.check_openings(ledger, identity, history)

@@ -1,55 +1,73 @@
-"""The VRF proofs of a round, read back from the transactions that carried them.
+"""What the transactions of SORTITION carried, read back from their call data.
 
-Events record outputs only; the proofs stand in call data, of `claimSeat` (one) or `claimSeats` (a batch that anyone
-may carry).
+Events record prefixes of outputs and numbers only; the proofs stand in the call data of `claimSeat` (one) or
+`claimSeats` (a batch that anyone may carry), and the list that SORTITION was closed with in that of `closeSortition` or
+`advance`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from eth_abi.abi import decode
 from eth_abi.exceptions import DecodingError
 from eth_utils.abi import function_signature_to_4byte_selector
-from eth_utils.address import to_checksum_address
 
+from flare_offchain.consensus.claims import split_claims
 from flare_offchain.core.errors import MalformedObject
-from flare_offchain.core.types import Address
 
-CLAIM_SEAT = function_signature_to_4byte_selector("claimSeat(uint256,uint32,address,bytes)")
-CLAIM_SEATS = function_signature_to_4byte_selector("claimSeats(uint256,uint32,bytes)")
+CLAIM_SEAT = "claimSeat(uint256,uint32,bytes)"
+CLAIM_SEATS = "claimSeats(uint256,uint32,bool,bytes)"
+CLOSE_SORTITION = "closeSortition(uint256,bytes)"
+ADVANCE = "advance(uint256,bytes)"
 
 
-def proof_for_member(call_data: bytes, member: Address) -> bytes:
-    """Return the proof that a claiming transaction carried for a member.
+@dataclass(frozen=True, slots=True)
+class SentClaims:
+    """The claims of one transaction: for which task and round, whether keys came from snapshots, and in their order the
+    participants' numbers with their proofs.
+    """
+
+    task: int
+    round: int
+    from_snapshot: bool
+    claims: tuple[tuple[int, bytes], ...]
+
+
+def sent_claims(call_data: bytes) -> SentClaims:
+    """Return the claims that a transaction carried.
 
     Raises:
-        MalformedObject: the transaction is no claim on the coordinator (a contract may have carried the proof), or
-            has no proof for this member.
+        MalformedObject: it is no claim on the coordinator (a contract may have carried the claims).
     """
-    selector, arguments = call_data[:4], call_data[4:]
+    if _calls(call_data, CLAIM_SEAT):
+        task, number, claim = _arguments(CLAIM_SEAT, call_data)
+        return SentClaims(task, number, False, tuple(split_claims(claim)))
+    task, number, from_snapshot, claims = _arguments(CLAIM_SEATS, call_data)
+    return SentClaims(task, number, from_snapshot, tuple(split_claims(claims)))
+
+
+def closing_list(call_data: bytes) -> tuple[int, bytes]:
+    """Return the task whose SORTITION a transaction closed, and the list of claims that it brought.
+
+    Raises:
+        MalformedObject: it closes no SORTITION itself (a contract may have).
+    """
+    signature = CLOSE_SORTITION if _calls(call_data, CLOSE_SORTITION) else ADVANCE
+    task, claims = _arguments(signature, call_data)
+    return task, claims
+
+
+def _calls(call_data: bytes, signature: str) -> bool:
+    return call_data[:4] == function_signature_to_4byte_selector(signature)
+
+
+def _arguments(signature: str, call_data: bytes) -> tuple[Any, ...]:
+    if not _calls(call_data, signature):
+        raise MalformedObject("its transaction is none of SORTITION's that can be read")
+    types = signature[signature.index("(") + 1 : -1].split(",")
     try:
-        if selector == CLAIM_SEAT:
-            _, _, claimant, proof = decode(["uint256", "uint32", "address", "bytes"], arguments)
-            if str(to_checksum_address(claimant)) == member:
-                return bytes(proof)
-        elif selector == CLAIM_SEATS:
-            _, _, claims = decode(["uint256", "uint32", "bytes"], arguments)
-            for claimant, proof in split_claims(claims):
-                if claimant == member:
-                    return proof
+        return decode(types, call_data[4:])
     except DecodingError as error:
-        raise MalformedObject(f"the claim's call data cannot be decoded: {error}") from error
-    raise MalformedObject("its transaction carries no proof for it that can be read")
-
-
-def split_claims(claims: bytes) -> Iterator[tuple[Address, bytes]]:
-    """Yield (member, proof) of a batch: concatenated [member 20][length 2][proof]."""
-    position = 0
-    while position + 22 <= len(claims):
-        length = int.from_bytes(claims[position + 20 : position + 22], "big")
-        proof = claims[position + 22 : position + 22 + length]
-        if len(proof) != length:
-            return
-        yield Address(to_checksum_address(claims[position : position + 20])), proof
-        position += 22 + length
+        raise MalformedObject(f"its transaction's call data cannot be decoded: {error}") from error

@@ -1,15 +1,14 @@
-"""Checks of a round's opening, updates, seed, seats and quorum against the rules of docs/protocol.md §§2–3."""
+"""Checks of a round's opening, updates, seed, committee and quorum against the rules of docs/protocol.md §§2–3."""
 
 from __future__ import annotations
 
-from flare_offchain.audit.claims import proof_for_member
+from flare_offchain.audit.claim_checks import Draw, check_claims, check_closing
 from flare_offchain.audit.facts import ChainFacts
 from flare_offchain.audit.ledger import Ledger
-from flare_offchain.consensus.chain_proof import verify_for_chain
-from flare_offchain.consensus.identities import round_seed, vrf_alpha
+from flare_offchain.consensus.identities import round_seed
 from flare_offchain.consensus.sortition import quorum, threshold
-from flare_offchain.core.errors import InvalidProof, MalformedObject
-from flare_offchain.core.records import RoundHistory, SeatRecord, SeedRecord, TaskHistory
+from flare_offchain.core.participants import Participants
+from flare_offchain.core.records import RoundHistory, TaskHistory
 from flare_offchain.core.types import Address
 from flare_offchain.federation.update import TaskIdentity
 
@@ -87,9 +86,9 @@ def check_sortition(
     task: TaskHistory,
     history: RoundHistory,
     facts: ChainFacts,
-    keys: dict[Address, int],
+    participants: Participants,
 ) -> None:
-    """Thresholds, every seat's VRF proof, the cap, the quorum and the order of proposers."""
+    """Thresholds, every claim's VRF proof, the list of claims, the quorum and the order of proposers."""
     number, seed, rules = history.number, history.seed, task.rules
     if seed is None:
         return
@@ -100,63 +99,22 @@ def check_sortition(
     if history.widened_threshold is not None:
         ledger.equal("a widened threshold doubles the committee", history.widened_threshold, wide, number, "threshold")
     enrolled = enrolled_at(task, history)
-    seen: set[Address] = set()
-    for seat in history.claims:
-        limit = narrow if history.widened_block is None or seat.block <= history.widened_block else wide
-        _check_seat(ledger, identity, number, seed, seat, facts, keys, limit)
-        name = f"seat of {seat.member}"
-        ledger.check("one seat a member", seat.member not in seen, number, name, "a second seat")
-        ledger.check("only enrolled workers are seated", seat.member in enrolled, number, name, "not enrolled")
-        seen.add(seat.member)
-    if not history.quorum:
-        return
-    committee, cap = history.committee, int(rules["maxSeats"])
-    _check_cap(ledger, history, cap)
-    ledger.equal("the seats are counted", history.seats_at_close, len(committee), number, "committee")
-    needed = quorum(int(rules["thresholdBasisPoints"]), expected, history.enrolled, len(committee))
+    counting = frozenset(number for number, worker in task.numbers.items() if worker in enrolled)
+    draw = Draw(identity, history, seed, facts, participants, counting, narrow, wide)
+    check_claims(ledger, draw, enrolled)
+    check_closing(ledger, draw)
+    if history.quorum:
+        _check_committee(ledger, task, history)
+
+
+def _check_committee(ledger: Ledger, task: TaskHistory, history: RoundHistory) -> None:
+    """The lowest claims are seated, as many as the cap admits; the quorum and the proposers follow from the seats."""
+    number, rules, committee = history.number, task.rules, history.committee
+    seats = min(len(history.claims), int(rules["maxSeats"]))
+    ledger.equal("the seats are counted", history.seats_at_close, seats, number, "committee")
+    expected, basis_points = int(rules["expectedCommittee"]), int(rules["thresholdBasisPoints"])
+    needed = quorum(basis_points, expected, history.enrolled, len(committee))
     ledger.equal("the quorum follows from the seats", history.quorum, needed, number, "quorum")
     for attempt, proposer in history.proposers.items():
         ranked = committee[attempt].member if attempt < len(committee) else None
         ledger.equal("seats propose in order of their outputs", proposer, ranked, number, f"attempt {attempt}")
-
-
-def _check_cap(ledger: Ledger, history: RoundHistory, cap: int) -> None:
-    """The committee is the `cap` lowest outputs of all that were claimed."""
-    ranked = sorted(history.claims, key=lambda seat: seat.order)[:cap]
-    ledger.equal(
-        "the lowest outputs keep their seats",
-        [seat.member for seat in history.committee],
-        [seat.member for seat in ranked],
-        history.number,
-        "committee",
-    )
-
-
-def _check_seat(
-    ledger: Ledger,
-    identity: TaskIdentity,
-    number: int,
-    seed: SeedRecord,
-    seat: SeatRecord,
-    facts: ChainFacts,
-    keys: dict[Address, int],
-    limit: int,
-) -> None:
-    name = f"seat of {seat.member}"
-    ledger.check("an output is below the threshold", seat.output <= limit, number, name, f"output {seat.output:#x}")
-    key = keys.get(seat.member)
-    if not ledger.check("a member has a registered key", key is not None, number, name, "never registered"):
-        return
-    assert key is not None
-    try:
-        proof = proof_for_member(facts.transaction_input(seat.transaction), seat.member)
-    except MalformedObject as error:
-        ledger.note(f"round {number}: {name}: {error}; the contract verified the proof, the audit did not again")
-        return
-    alpha = vrf_alpha(identity.chain_id, identity.coordinator, identity.task_id, number, seed.seed)
-    try:
-        output = verify_for_chain(key, alpha, proof)
-    except InvalidProof as error:
-        ledger.check("a seat's VRF proof verifies", False, number, name, str(error))
-        return
-    ledger.equal("a seat's VRF proof verifies", f"{seat.output:#x}", f"{output:#x}", number, name)

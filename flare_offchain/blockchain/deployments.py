@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MAX_RECORD_BYTES = 2**20
 VIEWS = "RoundViews"
 """The contract whose code answers the coordinator's view functions."""
+TASK_ACTIONS = "TaskActions"
+"""The contract whose code does what is done to tasks as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,11 @@ def complete(chain: BlockchainConnector, records: Sequence[Deployment]) -> Flare
 
 def _created(coordinator: RoundCoordinator) -> dict[str, Address]:
     """Return the contracts that a coordinator created, and trusts, by name."""
-    return {ParticipantRegistry.NAME: coordinator.registry().address, VIEWS: coordinator.view_code()}
+    return {
+        ParticipantRegistry.NAME: coordinator.registry().address,
+        VIEWS: coordinator.view_code(),
+        TASK_ACTIONS: coordinator.task_code(),
+    }
 
 
 def link_order(artifact: ContractArtifact) -> list[str]:
@@ -246,7 +252,7 @@ def open_deployment(chain: BlockchainConnector, folder: Path) -> FlareDeployment
     Raises: ConfigurationError: no records; WrongChain: the chain does not hold what they say.
     """
     found = read_deployment(folder, chain.chain_id, RoundCoordinator.NAME)
-    names = [*sorted(found.libraries), RoundCoordinator.NAME, ParticipantRegistry.NAME, VIEWS]
+    names = [*sorted(found.libraries), RoundCoordinator.NAME, ParticipantRegistry.NAME, VIEWS, TASK_ACTIONS]
     records = {name: read_deployment(folder, chain.chain_id, name) for name in names}
     for record in records.values():
         verify_deployment(chain, record)

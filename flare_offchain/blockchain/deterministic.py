@@ -73,7 +73,8 @@ class DeploymentPlan:
 
     Attributes:
         chain_id: the chain.
-        contracts: in the order of their creation; the coordinator, which creates registry and views, is the last.
+        contracts: in the order of their creation; the coordinator, which creates registry, views and task actions, is
+            the last.
         factory_present: whether the chain has the factory.
         gas_price: wei that a unit of gas costs at most.
     """

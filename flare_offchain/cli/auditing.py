@@ -5,7 +5,7 @@ One ledger counts all checks. A finding that two parts make alike is told once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,8 +216,7 @@ def _audit_tasks(
     for task in tasks:
         progress(f"auditing task {task.task_id}")
         numbers = sorted(task.rounds) if rounds is None else sorted(set(rounds))
-        for group in _key_groups(evidence, task, numbers):
-            _audit_group(ledger, evidence, store, task, group, tolerant)
+        _audit_rounds(ledger, evidence, store, task, numbers, tolerant)
         audited = [task.rounds[number] for number in numbers if number in task.rounds]
         result.rounds += len(audited)
         result.finalized += sum(history.phase is Phase.Finalized for history in audited)
@@ -229,21 +228,7 @@ def _audit_tasks(
     return result
 
 
-def _key_groups(evidence: Evidence, task: TaskHistory, numbers: Iterable[int]) -> list[list[int]]:
-    """Split rounds into groups within which no account has another VRF key than in the group's last round."""
-    groups: list[list[int]] = [[]]
-    keys: dict[Address, int] = {}
-    for number in numbers:
-        if number in task.rounds:
-            now = evidence.keys_at(task.rounds[number])
-            if any(now.get(account, key) != key for account, key in keys.items()):
-                groups.append([])
-            keys = now
-        groups[-1].append(number)
-    return groups
-
-
-def _audit_group(
+def _audit_rounds(
     ledger: Ledger,
     evidence: Evidence,
     store: StorageProvider,
@@ -251,14 +236,13 @@ def _audit_group(
     numbers: list[int],
     tolerant: bool,
 ) -> None:
-    known = [number for number in numbers if number in task.rounds]
-    keys = evidence.keys_at(task.rounds[known[-1]]) if known else {}
     identity = TaskIdentity(evidence.chain_id, evidence.coordinator, task.task_id)
     if not tolerant:
-        Auditor(identity, task, keys, evidence.facts, store, ledger).run(numbers)
+        Auditor(identity, task, evidence.participants, evidence.facts, store, ledger).run(numbers)
         return
     for number in numbers or [0]:
         try:
-            Auditor(identity, task, keys, evidence.facts, store, ledger).run([number] if number else [])
+            auditor = Auditor(identity, task, evidence.participants, evidence.facts, store, ledger)
+            auditor.run([number] if number else [])
         except MEANINGLESS as error:
             ledger.note(f"round {number} cannot be checked further, its record is in pieces: {error!r}")

@@ -18,7 +18,8 @@ from flare_offchain.blockchain.events import ChainEvent
 from flare_offchain.blockchain.facts import ConnectorFacts
 from flare_offchain.core.errors import InconsistentHistory
 from flare_offchain.core.history import HistoryFold
-from flare_offchain.core.records import RoundHistory, TaskHistory
+from flare_offchain.core.participants import Participants
+from flare_offchain.core.records import TaskHistory
 from flare_offchain.core.types import Address
 
 if TYPE_CHECKING:
@@ -27,15 +28,6 @@ if TYPE_CHECKING:
 
 SETTLING = ("RewardCredited", "UpdateStruck")
 """Events of a round that can come long after it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """An account registered a VRF key in a block."""
-
-    block: int
-    account: Address
-    vrf_key: int
 
 
 @dataclass(slots=True)
@@ -47,7 +39,7 @@ class Evidence:
     facts: ChainFacts
     head: tuple[int, bytes]
     tasks: dict[int, TaskHistory] = field(default_factory=dict)
-    registrations: list[Registration] = field(default_factory=list)
+    participants: Participants = field(default_factory=Participants)
     notes: list[str] = field(default_factory=list)
     started_with: dict[str, int] = field(default_factory=dict)
     """What the chain and the contracts were started with, where it is known: `seed`, `minimum_bond` (wei)."""
@@ -70,31 +62,24 @@ class Evidence:
         ended = [t.rounds[newest].phase.terminal for t in self.tasks.values() if newest in t.rounds]
         return None if all(ended) else newest
 
-    def keys_at(self, history: RoundHistory) -> dict[Address, int]:
-        """Return the VRF key that each account had in a round.
-
-        An account may withdraw and register another key, but not within a round that it takes part in: the delay
-        before a withdrawal is longer than any round.
-        """
-        last = self.head[0] if history.ended_block is None else history.ended_block
-        return {item.account: item.vrf_key for item in self.registrations if item.block <= last}
-
     def add(self, events: Iterable[ChainEvent], registered: Iterable[ChainEvent], *, tolerant: bool = False) -> None:
         """Fold the coordinator's and the registry's events; `tolerant`: leave out, and note, what does not follow."""
         fold = HistoryFold()
         for event in events:
             self._span(event)
-            try:
-                fold.extend([event])
-            except (InconsistentHistory, KeyError, ValueError) as error:
-                if not tolerant:
-                    raise
-                self.notes.append(f"{event.name} in block {event.block} is left out: {error}")
+            self._fold([fold, self.participants], event, tolerant)
         self.tasks = fold.tasks
         for event in registered:
-            if event.name == "ParticipantRegistered":
-                account, key = event.arguments["account"], event.arguments["vrfKey"]
-                self.registrations.append(Registration(event.block, Address(str(account)), int(str(key))))
+            self._fold([self.participants], event, tolerant)
+
+    def _fold(self, folds: Iterable[HistoryFold | Participants], event: ChainEvent, tolerant: bool) -> None:
+        try:
+            for fold in folds:
+                fold.extend([event])
+        except (InconsistentHistory, KeyError, ValueError) as error:
+            if not tolerant:
+                raise
+            self.notes.append(f"{event.name} in block {event.block} is left out: {error}")
 
     def _span(self, event: ChainEvent) -> None:
         task, number = event.arguments.get("taskId"), event.arguments.get("round")
@@ -112,7 +97,7 @@ def chain_evidence(
     """
     head = chain.head()
     evidence = Evidence(chain.chain_id, coordinator.address, ConnectorFacts(chain), (head.number, head.hash))
-    evidence.started_with["minimum_bond"] = registry.minimum_bond()
+    evidence.participants.minimum_bond = evidence.started_with["minimum_bond"] = registry.minimum_bond()
     registered = chain.logs([registry.contract], first, head.number)
     evidence.add(coordinator.events(first, head.number), registered)
     return evidence

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from flare_offchain.federation.report import Report
 
 app = typer.Typer(help="Show tasks, rounds, workers and updates.", no_args_is_help=True)
-SHORT_OUTPUT = 18
 AMOUNT_RULES = ("roundReward", "fineAmount")
 
 
@@ -79,9 +78,7 @@ def round_(network: OpenNetwork, output: Output, task: TaskChoice = None, number
     output.say(f"{title}, {shown.enrolled} enrolled, quorum {shown.quorum or '–'}")
     _table(output, "phases", ("phase", "block", "time", "what"), phases)
     _table(output, f"updates{source}", ("index", "worker", "samples", "bytes", "accepted", "reason", "score"), updates)
-    for seat in seats:
-        seat["output"] = f"{seat['output'][:SHORT_OUTPUT]}…{' (evicted)' if seat['evicted'] else ''}"
-    _table(output, "seats", ("rank", "member", "output"), seats)
+    _table(output, "claims", ("seat", "member", "number", "output_prefix"), seats)
     columns = ("attempt", "proposer", "outcome", "accepted", "approvals", "rejections", "matching", "model_cid")
     _table(output, "proposals", columns, proposals)
     _table(output, "votes", ("attempt", "member", "approved", "reason"), votes)
@@ -112,6 +109,7 @@ def worker(
         "event": "worker",
         "worker": address,
         "registered": bool(registered.vrf_key),
+        "number": registered.number or None,
         "vrf_key": f"{registered.vrf_key:#066x}" if registered.vrf_key else None,
         "bond_wei": str(registered.bond),
         "withdrawable_at": registered.withdrawable_at,
@@ -128,7 +126,7 @@ def worker(
     record["withdrawable_at"] = moment(registered.withdrawable_at) if registered.withdrawable_at else None
     record["bond"], record["credit"] = (ether_text(int(record.pop(f"{name}_wei"))) for name in ("bond", "credit"))
     output.table("", ("", ""), [(name.replace("_", " "), value) for name, value in record.items()])
-    columns = ("round", "update", "accepted", "rank", "proposed", "votes", "fines", "fined_wei", "reward_wei")
+    columns = ("round", "update", "accepted", "seat", "proposed", "votes", "fines", "fined_wei", "reward_wei")
     _table(output, "rounds", columns, rounds)
 
 
@@ -228,7 +226,7 @@ def _outcome(record: dict[str, Any]) -> str:
 
 
 def _table(output: Output, title: str, columns: tuple[str, ...], records: list[dict[str, Any]]) -> None:
-    names = [column.removesuffix("_wei").replace("_cid", " CID") for column in columns]
+    names = [column.removesuffix("_wei").replace("_cid", " CID").replace("_", " ") for column in columns]
     rows = [[_cell(column, record[column]) for column in columns] for record in records]
     output.table(title, names, rows)
 

@@ -124,19 +124,17 @@ def explanation(record: Mapping[str, Any]) -> str:
 
 
 def seat_records(history: RoundHistory) -> Iterator[Record]:
-    """Yield the seats in order of rank, then the claims that gave way."""
-    committee = history.committee
-    standing = {seat.member for seat in committee}
-    for rank, seat in enumerate([*committee, *(s for s in history.claims if s.member not in standing)]):
-        evicted = rank >= len(committee)
+    """Yield the round's claims from the lowest up: first those that won the seats, then the others, without a seat."""
+    seats = len(history.committee)
+    for place, record in enumerate(sorted(history.claims, key=lambda record: record.claim)):
         yield {
             "event": "seat",
             "round": history.number,
-            "rank": None if evicted else rank,
-            "member": seat.member,
-            "output": f"{seat.output:#066x}",
-            "evicted": evicted,
-            "transaction": seat.transaction.hex(),
+            "seat": place if place < seats else None,
+            "member": record.member,
+            "number": record.number,
+            "output_prefix": f"{record.claim.output_prefix:#026x}",
+            "transaction": record.transaction.hex(),
         }
 
 
@@ -222,7 +220,7 @@ def worker_records(task: TaskHistory, worker: Address) -> Iterator[Record]:
     """Yield what a worker did and got in each round in which it did or got anything."""
     for history in task.rounds.values():
         update = next((u for u in history.updates if u.worker == worker), None)
-        rank = next((i for i, seat in enumerate(history.committee) if seat.member == worker), None)
+        seat = next((i for i, record in enumerate(history.committee) if record.member == worker), None)
         final = history.final_proposal
         record: Record = {
             "event": "worker round",
@@ -231,7 +229,7 @@ def worker_records(task: TaskHistory, worker: Address) -> Iterator[Record]:
             "worker": worker,
             "update": None if update is None else update.index,
             "accepted": None if update is None or final is None else final.accepts(update.index),
-            "rank": rank,
+            "seat": seat,
             "proposed": [a for a, p in sorted(history.proposals.items()) if p.proposer == worker],
             "votes": ["approve" if v.approved else v.reason.name for v in history.votes if v.member == worker],
             "fines": [fine.fault.name for fine in history.fines if fine.member == worker],
@@ -239,5 +237,5 @@ def worker_records(task: TaskHistory, worker: Address) -> Iterator[Record]:
             "reward_wei": str(sum(c.amount for c in history.credits if c.worker == worker)),
             "struck": worker in history.strikes,
         }
-        if update is not None or rank is not None or record["fines"] or record["struck"]:
+        if update is not None or seat is not None or record["fines"] or record["struck"]:
             yield record

@@ -13,7 +13,7 @@ from flare_offchain.consensus.chain_proof import (
 from flare_offchain.consensus.keys import VrfKey, encode_public_key
 from flare_offchain.consensus.mechanism import ConsensusMechanism, ConsensusResult, DecisionStatus
 from flare_offchain.consensus.selection import Claim, CommitteeSelection, select, verify_selection
-from flare_offchain.consensus.sortition import Seat, insert, quorum, ranked, threshold
+from flare_offchain.consensus.sortition import Seat, lowest, quorum, threshold
 from flare_offchain.consensus.validation import (
     Agreement,
     ContributionRules,
@@ -45,12 +45,11 @@ __all__ = [
     "capture_probability",
     "capture_table",
     "encode_public_key",
-    "insert",
+    "lowest",
     "parse_chain_proof",
     "prove_for_chain",
     "prove_many",
     "quorum",
-    "ranked",
     "reach_agreement",
     "select",
     "threshold",

@@ -62,6 +62,11 @@ class ChainProof:
         return vrf.encode_proof(SECP256K1_TAI, vrf.Proof(self.gamma, self.c, self.s))
 
 
+def proof_length(first: int) -> int:
+    """Return the bytes of an on-chain proof that begins with this byte."""
+    return HEAD_BYTES + FIELD_BYTES * (first & MAX_COUNTER)
+
+
 def _word(value: int) -> bytes:
     return value.to_bytes(FIELD_BYTES, "big")
 
@@ -72,7 +77,7 @@ def parse_chain_proof(data: bytes) -> ChainProof:
     Strict: the length that the counter implies, Gamma on the curve with its x below n, s below n,
     coordinates, slope and roots below p. Raises `InvalidProof`.
     """
-    if not data or len(data) != HEAD_BYTES + FIELD_BYTES * (data[0] & MAX_COUNTER):
+    if not data or len(data) != proof_length(data[0]):
         raise InvalidProof(f"a proof is {HEAD_BYTES} bytes and {FIELD_BYTES} for each skipped counter")
     gamma = SECP256K1_TAI.group.decode(bytes([2 + (data[0] >> 7)]) + data[1:_CHALLENGE_START])
     c = int.from_bytes(data[_CHALLENGE_START:_WORDS_START], "big")

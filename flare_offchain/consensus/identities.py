@@ -13,6 +13,8 @@ from eth_utils.crypto import keccak
 
 from flare_offchain.core.types import DIGEST_BYTES, ContentId
 
+SEED_BYTES = 23
+"""What a seed keeps of its hash."""
 _INNER = b"flare/inner"
 
 
@@ -35,9 +37,10 @@ def vrf_alpha(chain_id: int, coordinator: str, task: int, round_number: int, see
 
 
 def round_seed(previous_seed: bytes, block_hash: bytes, task: int, round_number: int) -> bytes:
-    """Return the seed of a round, as `IRoundCoordinator.fixSeed` computes it."""
+    """Return the seed of a round, as `IRoundCoordinator.fixSeed` computes it: 32 bytes, of which the last 9 are 0."""
     types = "string bytes32 bytes32 uint256 uint32"
-    return _digest(types, "flare/seed", _exact(previous_seed), _exact(block_hash), task, round_number)
+    digest = _digest(types, "flare/seed", _exact(previous_seed), _exact(block_hash), task, round_number)
+    return digest[:SEED_BYTES] + bytes(DIGEST_BYTES - SEED_BYTES)
 
 
 def bitmap_digest(accepted_bitmap: bytes) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from flare_offchain.consensus import vrf
 from flare_offchain.consensus.identities import vrf_alpha
 from flare_offchain.consensus.keys import encode_public_key
-from flare_offchain.consensus.sortition import Seat, insert, ranked
+from flare_offchain.consensus.sortition import Seat, lowest
 from flare_offchain.core.errors import InvalidProof
 
 _NO_CHAIN, _NO_CONTRACT, _NO_TASK = 0, "0x" + "00" * 20, 0
@@ -56,12 +56,11 @@ def select(round_number: int, seed: bytes, claims: Iterable[Claim], max_seats: i
     alpha, all_claims = local_alpha(round_number, seed), tuple(claims)
     if len({claim.member for claim in all_claims}) != len(all_claims):
         raise ValueError("a participant claims once a round")
-    seats: tuple[Seat, ...] = ()
+    seats: list[Seat] = []
     for claim in all_claims:
         output = vrf.verify(vrf.SECP256K1_TAI, encode_public_key(claim.public_x), alpha, claim.proof)
-        insertion = insert(seats, Seat.of(claim.member, int.from_bytes(output, "big")), max_seats)
-        seats = insertion.seats if insertion else seats
-    return CommitteeSelection(round_number, seed, max_seats, all_claims, ranked(seats))
+        seats.append(Seat.of(claim.member, int.from_bytes(output, "big")))
+    return CommitteeSelection(round_number, seed, max_seats, all_claims, lowest(seats, max_seats))
 
 
 def verify_selection(

@@ -5,21 +5,21 @@ All functions are pure. An output is an integer of 256 bits, uniform for whoever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from flare_offchain.core.claims import PREFIX_BITS
+
 MAX_OUTPUT = 2**256 - 1
-PREFIX_BITS = 96
-"""How many leading bits of an output order the seats."""
 BASIS_POINTS = 10_000
 MIN_QUORUM = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A seat of the committee: who holds it and the top 96 bits of the output that won it.
+    """A seat of a committee without a chain: who holds it and the top 96 bits of the output that won it.
 
-    member: an address as hex text, or in a mechanism without a chain any other name.
+    On chain participants have numbers, and a claim is `flare_offchain.core.claims.SeatClaim`.
     """
 
     member: str
@@ -34,17 +34,8 @@ class Seat:
 
     @property
     def order(self) -> tuple[int, str, str]:
-        """What seats are compared by: the prefix, then the address as a number (hex text of one length)."""
+        """What seats are compared by: the prefix, then the name, first without its case."""
         return self.output_prefix, self.member.lower(), self.member
-
-
-@dataclass(frozen=True, slots=True)
-class Insertion:
-    """What a claim did: all seats afterwards, the index that it took, and the seat that gave way, if any."""
-
-    seats: tuple[Seat, ...]
-    index: int
-    evicted: Seat | None
 
 
 def threshold(enrolled: int, expected: int, widened: bool = False) -> int:
@@ -64,25 +55,15 @@ def wins(output: int, limit: int) -> bool:
     return output <= limit
 
 
-def insert(seats: Sequence[Seat], claim: Seat, max_seats: int) -> Insertion | None:
-    """Return what a winning claim does to the seats; `None` if all seats are taken by lower outputs.
+def lowest(claims: Iterable[Seat], max_seats: int) -> tuple[Seat, ...]:
+    """Return the committee: the `max_seats` lowest claims, outputs ascending. Attempt a of a round is seat a's.
 
-    A free seat is appended; without one, the claim takes over the index of the highest seat if it is lower.
-    Raises `ValueError` if the member already holds a seat.
+    Raises `ValueError` if a member claims twice.
     """
-    if any(seat.member == claim.member for seat in seats):
-        raise ValueError(f"{claim.member} already holds a seat")
-    if len(seats) < max_seats:
-        return Insertion((*seats, claim), len(seats), None)
-    index = max(range(len(seats)), key=lambda at: seats[at].order)
-    if claim.order > seats[index].order:
-        return None
-    return Insertion((*seats[:index], claim, *seats[index + 1 :]), index, seats[index])
-
-
-def ranked(seats: Sequence[Seat]) -> tuple[Seat, ...]:
-    """Return the seats by rank: outputs ascending. Attempt a of a round belongs to rank a."""
-    return tuple(sorted(seats, key=lambda seat: seat.order))
+    ascending = sorted(claims, key=lambda seat: seat.order)
+    if len({seat.member for seat in ascending}) != len(ascending):
+        raise ValueError("a member claims one seat")
+    return tuple(ascending[:max_seats])
 
 
 def attempts(seats: int, max_attempts: int) -> int:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-from flare_offchain.core.errors import InconsistentHistory
+from flare_offchain.core.claims import unpack_claims
+from flare_offchain.core.errors import InconsistentHistory, MalformedObject
 from flare_offchain.core.phases import Fault, Phase, RejectReason, VoidReason
 from flare_offchain.core.records import (
+    ClaimRecord,
     ClosingRecord,
     CreditRecord,
     EventLike,
@@ -19,7 +21,6 @@ from flare_offchain.core.records import (
     OpeningRecord,
     ProposalRecord,
     RoundHistory,
-    SeatRecord,
     SeedRecord,
     TaskHistory,
     UpdateRecord,
@@ -86,7 +87,10 @@ def _fund(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
 
 
 def _enrolled(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
-    task.enrolments.append((Address(a["worker"]), int(a["fromRound"]), at.block))
+    worker, number = Address(a["worker"]), int(a["number"])
+    if task.numbers.setdefault(number, worker) != worker:
+        raise InconsistentHistory(f"{task.numbers[number]} and {worker} have the same number (block {at.block})")
+    task.enrolments.append((worker, int(a["fromRound"]), at.block))
 
 
 def _departed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
@@ -112,13 +116,9 @@ def _opened(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
 
 def _submitted(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     found = _round(task, a, at)
-    if int(a["index"]) != len(found.updates):
-        raise InconsistentHistory(
-            f"update {a['index']} of round {found.number} follows update {len(found.updates) - 1}"
-        )
     found.updates.append(
         UpdateRecord(
-            int(a["index"]),
+            len(found.updates),
             Address(a["worker"]),
             ContentId(bytes(a["digest"]), int(a["size"])),
             int(a["sampleCount"]),
@@ -151,14 +151,16 @@ def _seed_fixed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     )
 
 
-def _seat(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
-    _round(task, a, at).claims.append(
-        SeatRecord(Address(a["member"]), int(a["seatIndex"]), int(a["output"]), at.block, at.transaction_hash)
-    )
-
-
-def _evicted(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
-    _round(task, a, at).evicted.append(Address(a["member"]))
+def _claimed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
+    found = _round(task, a, at)
+    try:
+        claims = unpack_claims(bytes(a["claims"]))
+    except MalformedObject as error:
+        raise InconsistentHistory(f"block {at.block}: {error}") from error
+    strangers = sorted({claim.number for claim in claims} - task.numbers.keys())
+    if strangers:
+        raise InconsistentHistory(f"participants {strangers} claim in block {at.block} and never enrolled")
+    found.claims += [ClaimRecord(task.numbers[c.number], c, at.block, at.transaction_hash) for c in claims]
 
 
 def _widened(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
@@ -170,6 +172,7 @@ def _sortition_closed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) ->
     found = _round(task, a, at)
     found.phase = Phase.Aggregation
     found.seats_at_close, found.quorum = int(a["seats"]), int(a["quorum"])
+    found.closing_transaction = at.transaction_hash
 
 
 def _attempt(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
@@ -266,8 +269,7 @@ _HANDLERS: dict[str, Callable[[TaskHistory, Mapping[str, Any], EventLike], None]
     "TrainingClosed": _training_closed,
     "SeedBlockMoved": _seed_moved,
     "SeedFixed": _seed_fixed,
-    "SeatClaimed": _seat,
-    "SeatEvicted": _evicted,
+    "SeatsClaimed": _claimed,
     "SortitionWidened": _widened,
     "SortitionClosed": _sortition_closed,
     "AttemptOpened": _attempt,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from flare_offchain.core.claims import SeatClaim
 from flare_offchain.core.errors import MalformedObject
 from flare_offchain.core.phases import Fault, Phase, RejectReason, VoidReason
 from flare_offchain.core.types import Address, ContentId
@@ -44,20 +45,19 @@ class UpdateRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class SeatRecord:
-    """A seat won with a VRF output that the contract verified."""
+class ClaimRecord:
+    """A claim on a seat, with a VRF output that the contract verified."""
 
     member: Address
-    seat_index: int
-    output: int
+    claim: SeatClaim
     block: int
     transaction: bytes
     """Hash of the transaction that carried the proof."""
 
     @property
-    def order(self) -> tuple[int, int]:
-        """Sort key of the committee: the top 96 bits of the output, ties by address."""
-        return self.output >> 160, int(self.member, 16)
+    def number(self) -> int:
+        """The participant's number."""
+        return self.claim.number
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,10 +158,12 @@ class RoundHistory:
     seed: SeedRecord | None = None
     widened_threshold: int | None = None
     widened_block: int | None = None
-    claims: list[SeatRecord] = field(default_factory=list)
-    evicted: list[Address] = field(default_factory=list)
+    claims: list[ClaimRecord] = field(default_factory=list)
+    """In the order in which they were emitted."""
     quorum: int = 0
     seats_at_close: int = 0
+    closing_transaction: bytes | None = None
+    """Hash of the transaction that closed SORTITION and brought the list of claims; None before."""
     proposers: dict[int, Address] = field(default_factory=dict)
     window_deadlines: dict[int, int] = field(default_factory=dict)
     vote_deadlines: dict[int, int] = field(default_factory=dict)
@@ -180,12 +182,9 @@ class RoundHistory:
     ended_block: int | None = None
 
     @property
-    def committee(self) -> list[SeatRecord]:
-        """The seats that stand, in order of rank."""
-        standing: dict[Address, SeatRecord] = {seat.member: seat for seat in self.claims}
-        for member in self.evicted:
-            standing.pop(member, None)
-        return sorted(standing.values(), key=lambda seat: seat.order)
+    def committee(self) -> list[ClaimRecord]:
+        """The claims that won a seat, by seat: the lowest, once SORTITION is closed; empty before."""
+        return sorted(self.claims, key=lambda record: record.claim)[: self.seats_at_close]
 
     @property
     def final_proposal(self) -> ProposalRecord | None:
@@ -214,6 +213,8 @@ class TaskHistory:
     """(worker, first round, block) of each enrolment."""
     departures: list[tuple[Address, int, int]] = field(default_factory=list)
     """(worker, last round, block) of each enrolment that ended."""
+    numbers: dict[int, Address] = field(default_factory=dict)
+    """Every worker that was ever enrolled, by its number as a participant."""
     withdrawals: list[tuple[Address, int]] = field(default_factory=list)
     ended: bool = False
     remainder: int | None = None

@@ -21,7 +21,7 @@ from flare_offchain.devnet.processes import start_worker
 from flare_offchain.devnet.proxy import Fault, Proxy, answering, wrong_bytes
 from flare_offchain.devnet.victim import points
 from flare_offchain.devnet.wires import wired
-from flare_offchain.workers.plan import Step, proposer_of
+from flare_offchain.workers.plan import Step
 
 Drill = Callable[[Path, bool, ChainKind], DrillResult]
 
@@ -71,10 +71,9 @@ def _withhold_proposal(drill: DrillNetwork, reached: Callable[[], bool]) -> None
         drill.until(lambda: drill.monitor.moment.phase is Phase.Sortition, 120, "sortition")
         drill.until(lambda: coordinator.current_round(task_id).phase is Phase.Aggregation, 120, "aggregation")
         current = coordinator.current_round(task_id)
-        proposer = proposer_of(current)
-        if current.phase is not Phase.Aggregation or proposer is None:
+        if current.phase is not Phase.Aggregation:
             continue
-        process = drill.network.processes[numbers[proposer.member]]
+        process = drill.network.processes[numbers[current.seats[current.attempt].member]]
         os.kill(process.pid, signal.SIGSTOP)
         try:
             # What it sent before it was stopped may still be mined: then another round's proposer has to do.

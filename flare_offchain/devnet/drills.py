@@ -19,6 +19,7 @@ from flare_offchain.audit.auditor import Auditor
 from flare_offchain.blockchain.facts import ConnectorFacts
 from flare_offchain.blockchain.rpc import hex_of
 from flare_offchain.core.errors import Fatal
+from flare_offchain.core.participants import Participants
 from flare_offchain.core.records import RoundHistory
 from flare_offchain.devnet.chain_daemon import ChainKind
 from flare_offchain.devnet.monitor import Monitor, log_tail
@@ -218,9 +219,13 @@ class DrillNetwork:
     def _findings(self, result: DrillResult, rounds: set[int]) -> int:
         network, history = self.network, self.monitor.history.refresh()
         identity = TaskIdentity(network.connector.chain_id, network.task.coordinator.address, network.task.task_id)
-        addresses = [files.address for files in network.workers]
-        keys = {address: network.task.registry.participant(address).vrf_key for address in addresses}
-        report = Auditor(identity, history, keys, ConnectorFacts(network.connector), network.store).run(rounds)
+        registry, deployment = network.task.registry, network.task.deployment
+        first = min(record.block for record in deployment.records)
+        contracts = [registry.contract, network.task.coordinator.contract]
+        participants = Participants(registry.minimum_bond())
+        participants.extend(network.connector.logs(contracts, first, network.connector.block_number))
+        facts = ConnectorFacts(network.connector)
+        report = Auditor(identity, history, participants, facts, network.store).run(rounds)
         result.notes += [f"audit: {finding.to_json()}" for finding in report.findings[:3]]
         return len(report.findings)
 
@@ -238,12 +243,12 @@ class DrillNetwork:
 
 
 def _reactions(history: RoundHistory) -> Iterator[int]:
-    """Return the blocks from the seed, or the wider threshold, to each seat, and from each proposal to each vote."""
+    """Return the blocks from the seed, or the wider threshold, to each claim, and from each proposal to each vote."""
     if history.seed is not None:
         widened = history.widened_block
-        for seat in history.committee:
-            late = widened is not None and seat.block > widened
-            yield seat.block - (widened if widened is not None and late else history.seed.block)
+        for claim in history.claims:
+            late = widened is not None and claim.block >= widened
+            yield claim.block - (widened if widened is not None and late else history.seed.block)
     for proposal in history.proposals.values():
         yield from (vote.block - proposal.block for vote in history.votes_of(proposal.attempt))
 

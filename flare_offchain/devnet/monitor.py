@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,7 @@ class Moment:
     round: int
     phase: Phase
     updates: int
+    claims: int
     seats: int
     votes: int
     attempt: int
@@ -120,7 +121,7 @@ class Monitor:
         self.network, self.history = network, network.history()
         self.workers = [WorkerStatus(files) for files in network.workers]
         self.rounds: list[RoundSummary] = []
-        self.moment = Moment(0, 0, 0, Phase.None_, 0, 0, 0, 0, False)
+        self.moment = Moment(0, 0, 0, Phase.None_, 0, 0, 0, 0, 0, False)
         model = network.task.spec.model
         self._forward: Forward = forward_function(model.name, model.parameters)
         self._data: PreparedData = network.test_data
@@ -132,10 +133,7 @@ class Monitor:
         try:
             return self._look()
         except Retryable as error:
-            m = self.moment
-            self.moment = Moment(
-                m.block, m.timestamp, m.round, m.phase, m.updates, m.seats, m.votes, m.attempt, m.over, str(error)
-            )
+            self.moment = replace(self.moment, fault=str(error))
             return []
 
     def _look(self) -> list[RoundSummary]:
@@ -154,6 +152,7 @@ class Monitor:
             len(task.rounds),
             current.phase if current else Phase.None_,
             len(current.updates) if current else 0,
+            len(current.claims) if current else 0,
             len(current.committee) if current else 0,
             len(current.votes_of(attempt)) if current else 0,
             attempt,

@@ -94,6 +94,7 @@ def _now(monitor: Monitor) -> Group:
         track.append(f"   {name}", "bold green" if moment.phase is Phase.Finalized else "bold")
     counts = Text.assemble(
         *(("updates ", "dim"), f"{moment.updates}/{len(monitor.workers)}   "),
+        *(("claims ", "dim"), f"{moment.claims}   "),
         *(("seats ", "dim"), f"{moment.seats}   "),
         *(("votes ", "dim"), f"{moment.votes}   "),
         *(("attempt ", "dim"), f"{moment.attempt}"),

@@ -81,7 +81,7 @@ class MaliciousMember(CommitteeRole):
         """Approve a friend's proposal; call anybody else's wrong."""
         number, attempt = view.round.round, view.round.attempt
         if view.round.proposal.proposer not in self.ring.friends:
-            return s.coordinator.vote(s.account, s.task_id, number, attempt, reason=RejectReason.WrongModel)
+            return self.reject(s, view, RejectReason.WrongModel)
         return self.approve(s, view, self.told(number, attempt))
 
     def told(self, number: int, attempt: int) -> bytes:
@@ -161,8 +161,7 @@ class Rejecting(MaliciousMember):
 
     def vote(self, s: Surroundings, view: View) -> TransactionOutcome:
         """Call every proposal wrong."""
-        number, attempt = view.round.round, view.round.attempt
-        return s.coordinator.vote(s.account, s.task_id, number, attempt, reason=RejectReason.WrongModel)
+        return self.reject(s, view, RejectReason.WrongModel)
 
 
 class Approving(Biasing):

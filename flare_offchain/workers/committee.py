@@ -5,7 +5,7 @@ from __future__ import annotations
 from flare_offchain.blockchain.outcomes import TransactionOutcome
 from flare_offchain.consensus.identities import bitmap_digest, inner_hash, proposal_digest, vote_commitment
 from flare_offchain.core.errors import IntegrityError, ObjectNotFound, RoundAbandoned
-from flare_offchain.core.phases import Phase
+from flare_offchain.core.phases import Phase, RejectReason
 from flare_offchain.core.records import ProposalRecord
 from flare_offchain.core.types import ContentId
 from flare_offchain.federation.gather import round_inputs
@@ -17,7 +17,7 @@ from flare_offchain.federation.round import (
     aggregate_round,
     check_proposal,
 )
-from flare_offchain.workers.plan import View
+from flare_offchain.workers.plan import View, seat_of
 from flare_offchain.workers.surroundings import Surroundings, round_history
 
 
@@ -101,18 +101,22 @@ class CommitteeRole:
     def vote(self, s: Surroundings, view: View) -> TransactionOutcome:
         """Recompute the proposal; approve with a commitment over its exact sums, or reject with a reason."""
         found = self.judge(s, view)
-        number, attempt = view.round.round, view.round.attempt
         if not found.approved or found.sums_digest is None:
-            return s.coordinator.vote(s.account, s.task_id, number, attempt, reason=found.reason)
+            return self.reject(s, view, found.reason)
         keep_state(s, found.state)
-        return self.approve(s, view, inner_hash(attempt, found.sums_digest))
+        return self.approve(s, view, inner_hash(view.round.attempt, found.sums_digest))
+
+    def reject(self, s: Surroundings, view: View, reason: RejectReason) -> TransactionOutcome:
+        """Vote against the proposal in view."""
+        seat = own_seat(s, view)
+        return s.coordinator.vote(s.account, s.task_id, view.round.round, view.round.attempt, seat, reason=reason)
 
     def approve(self, s: Surroundings, view: View, inner: bytes) -> TransactionOutcome:
         """Vote for the proposal in view with a commitment over `inner`."""
         number, attempt, digest = view.round.round, view.round.attempt, view.round.proposal.digest
         remember_inner(s, digest, inner)
         commitment = self.commitment(s, number, attempt, digest, inner)
-        return s.coordinator.vote(s.account, s.task_id, number, attempt, commitment=commitment)
+        return s.coordinator.vote(s.account, s.task_id, number, attempt, own_seat(s, view), commitment=commitment)
 
     def judge(self, s: Surroundings, view: View) -> ProposalCheck:
         """Recompute the proposal in view."""
@@ -172,6 +176,14 @@ class CommitteeRole:
         return vote_commitment(
             s.identity.chain_id, s.identity.coordinator, s.task_id, number, attempt, digest, s.address, inner
         )
+
+
+def own_seat(s: Surroundings, view: View) -> int:
+    """Return the number of this member's seat. Raises `RoundAbandoned` where it has none."""
+    seat = seat_of(view.round, s.address)
+    if seat is None:
+        raise RoundAbandoned(f"this worker has no seat in round {view.round.round}")
+    return seat
 
 
 def keep_state(s: Surroundings, state: bytes | None) -> None:

@@ -51,7 +51,8 @@ RACES = frozenset(
         "DeadlinePassed",
         "NoRoundsLeft",
         "TaskNotOpen",
-        "CommitteeFull",
+        "TooManyClaims",
+        "ClaimsNotThese",
         "SeatAlreadyClaimed",
         "SeedBlockNotReached",
         "UpdateAlreadySubmitted",
@@ -78,8 +79,8 @@ class Done:
         return self.outcome.gas_used if isinstance(self.outcome, Confirmed) else 0
 
 
-def keep(coordinator: RoundCoordinator, account: Signer, task_id: int, step: Step) -> TransactionOutcome:
-    """Take a step of `KEEPING`."""
+def keep(coordinator: RoundCoordinator, account: Signer, task_id: int, step: Step, view: View) -> TransactionOutcome:
+    """Take a step of `KEEPING` in a round as seen. Raises `ChainUnavailable` as `RoundCoordinator.round_claims`."""
     match step:
         case Step.OPEN_ROUND:
             return coordinator.open_round(account, task_id)
@@ -88,7 +89,8 @@ def keep(coordinator: RoundCoordinator, account: Signer, task_id: int, step: Ste
         case Step.FIX_SEED:
             return coordinator.fix_seed(account, task_id)
         case Step.CLOSE_SORTITION:
-            return coordinator.close_sortition(account, task_id)
+            claims = coordinator.round_claims(task_id, view.round, view.block)
+            return coordinator.close_sortition(account, task_id, claims)
         case Step.CLOSE_VALIDATION:
             return coordinator.close_validation(account, task_id)
         case Step.ADVANCE:
@@ -176,7 +178,7 @@ class Keeper:
         """Take a step of `KEEPING`. Raises as `Worker.take`."""
         if self.account is None:
             raise ConfigurationError("without a key nothing is sent")
-        outcome = keep(self.coordinator, self.account, self.task_id, step)
+        outcome = keep(self.coordinator, self.account, self.task_id, step, view)
         if isinstance(outcome, Reverted) and outcome.error not in RACES and outcome.receipt is None:
             raise outcome.revert.exception()
         return Done(step, view.round.round, outcome)

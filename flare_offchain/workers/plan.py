@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flare_offchain.blockchain.contracts import EnrolmentView, RoundView, SeatView, TaskStatus, TaskView
+from flare_offchain.blockchain.contracts import EnrolmentView, RoundView, TaskStatus, TaskView
+from flare_offchain.core.claims import MAX_CLAIMS
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.types import Address
 
@@ -48,6 +49,8 @@ class Local:
     address: Address
     output: int | None = None
     """Its VRF output for the round, once the seed is fixed."""
+    lower_claims: int = 0
+    """How many claims of the round are known to be lower than its own would be."""
     unpublished: bool = False
     """Whether its update of the round is committed but not yet in the store."""
     knows_inner: bool = False
@@ -112,10 +115,10 @@ def _sortition(view: View, local: Local) -> Step | Wait:
             return Step.FIX_SEED
         return Wait("the seed block is not there yet", until=view.round.deadline + 1, block=view.round.seed_block + 1)
     in_time = view.now <= view.round.deadline
-    if in_time and _takes_part(view) and view.enrolment.seat_round != view.round.round and _wins(view, local):
+    if in_time and may_claim(view, local.output) and local.lower_claims < view.task.rules.max_seats:
         if Step.CLAIM_SEAT not in local.declined:
             return Step.CLAIM_SEAT
-    if not in_time or len(view.round.seats) >= view.round.enrolled:
+    if not in_time or view.round.claims >= view.round.enrolled:
         return Step.CLOSE_SORTITION
     return Wait("members are claiming seats", until=view.round.deadline + 1)
 
@@ -123,8 +126,7 @@ def _sortition(view: View, local: Local) -> Step | Wait:
 def _aggregation(view: View, local: Local) -> Step | Wait:
     if view.now > view.round.deadline:
         return Step.ADVANCE
-    proposer = proposer_of(view.round)
-    if proposer is not None and proposer.member == local.address and Step.PROPOSE not in local.declined:
+    if seat_of(view.round, local.address) == view.round.attempt and Step.PROPOSE not in local.declined:
         return Step.PROPOSE
     return Wait("the proposer is aggregating", until=view.round.deadline + 1)
 
@@ -132,8 +134,8 @@ def _aggregation(view: View, local: Local) -> Step | Wait:
 def _validation(view: View, local: Local) -> Step | Wait:
     seat = seat_of(view.round, local.address)
     in_time = view.now <= view.round.deadline
-    is_proposer = view.round.proposal.proposer == local.address
-    if in_time and seat is not None and not seat.voted and not is_proposer and Step.VOTE not in local.declined:
+    may_vote = seat is not None and seat != view.round.attempt and not view.round.seats[seat].voted
+    if in_time and may_vote and Step.VOTE not in local.declined:
         return Step.VOTE
     if not in_time or _decided(view.round):
         return Step.CLOSE_VALIDATION
@@ -152,14 +154,11 @@ def _takes_part(view: View) -> bool:
     return view.enrolment.enrolled and view.enrolment.from_round <= view.round.round
 
 
-def _wins(view: View, local: Local) -> bool:
-    if local.output is None or local.output > view.round.threshold:
+def may_claim(view: View, output: int | None) -> bool:
+    """Whether the contract would take a claim with this output (None: not known) while SORTITION is open."""
+    if output is None or output > view.round.threshold or view.round.claims >= MAX_CLAIMS:
         return False
-    seats = view.round.seats
-    if len(seats) < view.task.rules.max_seats:
-        return True
-    highest = max((seat.output_prefix, int(seat.member, 16)) for seat in seats)
-    return (local.output >> 160, int(local.address, 16)) < highest
+    return view.enrolment.counting and not view.enrolment.claimed
 
 
 def _decided(current: RoundView) -> bool:
@@ -168,11 +167,6 @@ def _decided(current: RoundView) -> bool:
     return everyone or seats - current.rejections < current.quorum
 
 
-def proposer_of(current: RoundView) -> SeatView | None:
-    """Return the seat whose turn it is to propose: the one whose rank is the attempt."""
-    return next((seat for seat in current.seats if seat.rank == current.attempt), None)
-
-
-def seat_of(current: RoundView, member: Address) -> SeatView | None:
-    """Return a member's seat, or None."""
-    return next((seat for seat in current.seats if seat.member == member), None)
+def seat_of(current: RoundView, member: Address) -> int | None:
+    """Return the number of a member's seat, or None. Attempt n is seat n's to propose."""
+    return next((number for number, seat in enumerate(current.seats) if seat.member == member), None)

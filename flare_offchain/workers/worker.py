@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 
 from flare_offchain.blockchain.outcomes import Reverted
 from flare_offchain.consensus.chain_proof import prove_for_chain, verify_for_chain
+from flare_offchain.core.claims import SeatClaim, unpack_claims
 from flare_offchain.core.errors import RoundAbandoned
+from flare_offchain.core.phases import Phase
 from flare_offchain.core.types import Address
 from flare_offchain.workers.committee import CommitteeRole
 from flare_offchain.workers.keeper import KEEPING, RACES, Done, keep
-from flare_offchain.workers.plan import Local, Step, View, Wait, next_step
+from flare_offchain.workers.plan import Local, Step, View, Wait, may_claim, next_step
 from flare_offchain.workers.surroundings import Surroundings, read_view
 from flare_offchain.workers.trainer import TrainerRole
 
@@ -111,7 +113,7 @@ class Worker:
                     return Done(step, number)
                 outcome = self.trainer.submit(s, view)
             case Step.CLAIM_SEAT:
-                outcome = s.coordinator.claim_seat(s.account, task_id, number, self.address, self._proof(view))
+                outcome = s.coordinator.claim_seat(s.account, task_id, number, view.enrolment.number, self._proof(view))
             case Step.PROPOSE:
                 outcome = self.committee.propose(s, view)
             case Step.VOTE:
@@ -119,13 +121,14 @@ class Worker:
             case Step.REVEAL:
                 outcome = self.committee.reveal(s, view)
             case _:
-                outcome = keep(s.coordinator, s.account, task_id, step)
+                outcome = keep(s.coordinator, s.account, task_id, step, view)
         return Done(step, number, outcome)
 
     def _local(self, view: View) -> Local:
         return Local(
             address=self.address,
             output=self._output(view),
+            lower_claims=self._lower_claims(view),
             unpublished=self.trainer is not None and self.trainer.has_unpublished(self.surroundings, view),
             knows_inner=self.committee.knows_inner(self.surroundings, view),
             declined=frozenset(self._scratch.declined | ({Step.SUBMIT_UPDATE} if self.trainer is None else set())),
@@ -136,6 +139,17 @@ class Worker:
         if position != self._scratch.position:
             self._scratch.position, self._scratch.declined = position, set()
             self._scratch.unexplained.clear()
+
+    def _lower_claims(self, view: View) -> int:
+        """Count the claims lower than one's own would be, where that decides whether it is worth its gas."""
+        s, output = self.surroundings, self._output(view)
+        open_for_claims = view.round.phase is Phase.Sortition and view.now <= view.round.deadline
+        full = view.round.claims >= view.task.rules.max_seats
+        if output is None or not (open_for_claims and full and may_claim(view, output)):
+            return 0
+        own = SeatClaim.of(view.enrolment.number, output)
+        claims = unpack_claims(s.coordinator.round_claims(s.task_id, view.round, view.block))
+        return sum(claim < own for claim in claims)
 
     def _output(self, view: View) -> int | None:
         if not any(view.round.seed):

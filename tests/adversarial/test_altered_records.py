@@ -5,16 +5,21 @@ round, the object or record, and the rule broken.
 """
 
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
+from flare_offchain.core.participants import Participants
 from flare_offchain.core.phases import Fault, Phase, RejectReason
 from flare_offchain.core.records import CreditRecord, FineRecord
 from flare_offchain.core.types import ContentId
 from tests.factories.runs import KeptRun, run_scenario
 
 pytestmark = pytest.mark.integration
+
+
+CARRIED = "the claims listed are those that their transaction carried"
+CLOSED = "SORTITION is closed with all claims in their order"
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +44,17 @@ def update(record, index=0, **changes):
     record.updates[index] = replace(record.updates[index], **changes)
 
 
-def seat(record, **changes):
-    record.claims[0] = replace(record.claims[0], **changes)
+def claim(record, index=0, **changes):
+    record.claims[index] = replace(record.claims[index], **changes)
+
+
+def listed(record, index=0, **changes):
+    """Alter what the chain lists of a claim."""
+    claim(record, index, claim=replace(record.claims[index].claim, **changes))
+
+
+def swap(items, first=0, second=1):
+    items[first], items[second] = items[second], items[first]
 
 
 def vote(record, **changes):
@@ -116,25 +130,68 @@ ALTERATIONS = {
         "the threshold follows from enrolment",
         "threshold",
     ),
-    "a seat's output": (
-        lambda run, r: seat(r, output=r.claims[0].output ^ 1),
-        "a seat's VRF proof verifies",
-        "seat of",
+    "the end of a seed": (
+        lambda run, r: setattr(r, "seed", replace(r.seed, seed=r.seed.seed[:-1] + b"\x01")),
+        "a seed is recomputed",
+        "seed",
     ),
-    "a seat's holder": (
-        lambda run, r: seat(r, member=r.claims[1].member),
-        "one seat a member",
-        "seat of",
+    "a claim's output": (
+        lambda run, r: listed(r, output_prefix=r.claims[0].claim.output_prefix ^ 1),
+        CARRIED,
+        "claims of",
     ),
-    "a seat of a stranger": (
-        lambda run, r: seat(r, member=run.identity.coordinator),
-        "only enrolled workers are seated",
-        "seat of",
+    "a claim's output, out of all bounds": (
+        lambda run, r: setattr(r, "enrolled", 10**9) or listed(r, output_prefix=2**96 - 1),
+        "an output is below the threshold",
+        "claim of",
     ),
-    "a seat left out": (lambda run, r: r.claims.pop(), "the seats are counted", "committee"),
-    "an eviction": (
-        lambda run, r: r.evicted.append(r.claims[0].member),
-        "the lowest outputs keep their seats",
+    "a claim's number": (
+        lambda run, r: listed(r, number=r.claims[1].number),
+        "a claim has its member's number",
+        "claim of",
+    ),
+    "a claim's member": (
+        lambda run, r: claim(r, member=r.claims[1].member),
+        "one claim a member",
+        "claim of",
+    ),
+    "another member's claim": (
+        lambda run, r: claim(r, member=r.claims[1].member, claim=r.claims[1].claim),
+        CARRIED,
+        "claims of",
+    ),
+    "a claim of a stranger": (
+        lambda run, r: claim(r, member=run.identity.coordinator),
+        "only enrolled workers claim",
+        "claim of",
+    ),
+    "a claim of one who never registered": (
+        lambda run, r: claim(r, member=run.identity.coordinator),
+        "a member has a registered key",
+        "claim of",
+    ),
+    "a claim's transaction": (
+        lambda run, r: claim(r, transaction=r.claims[1].transaction),
+        CARRIED,
+        "claims of",
+    ),
+    "a claim of another round": (
+        lambda run, r: claim(r, transaction=run.history.rounds[3 - r.number].claims[0].transaction),
+        "claims are on their round",
+        "claims of",
+    ),
+    "the last claim left out": (lambda run, r: r.claims.pop(), CLOSED, "list of claims"),
+    "a claim left out": (lambda run, r: r.claims.pop(0), "the seats are counted", "committee"),
+    "a claim listed twice": (lambda run, r: r.claims.append(r.claims[0]), CLOSED, "list of claims"),
+    "the order of claims": (lambda run, r: swap(r.claims), CLOSED, "list of claims"),
+    "the list that SORTITION was closed with": (
+        lambda run, r: setattr(r, "closing_transaction", run.history.rounds[3 - r.number].closing_transaction),
+        CLOSED,
+        "list of claims",
+    ),
+    "the number of seats": (
+        lambda run, r: setattr(r, "seats_at_close", r.seats_at_close - 1),
+        "the seats are counted",
         "committee",
     ),
     "the quorum": (lambda run, r: setattr(r, "quorum", r.quorum - 1), "the quorum follows from the seats", "quorum"),
@@ -263,3 +320,45 @@ def test_more_withdrawn_than_credited_is_found(kept):
     history = deepcopy(kept.history)
     history.withdrawals.append((history.rounds[1].updates[0].worker, 10**18))
     assert any(f.rule == "only credited rewards are withdrawn" for f in kept.audit(history).findings)
+
+
+def numbered(task):
+    """Give the first worker the number of the second, and the other way round."""
+    task.numbers[1], task.numbers[2] = task.numbers[2], task.numbers[1]
+
+
+def test_the_numbers_of_workers_that_are_altered_are_found(kept):
+    history = deepcopy(kept.history)
+    numbered(history)
+    rules = [f.rule for f in kept.audit(history).findings]
+    assert rules.count("a worker enrols under its own number") == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"number": 9}, "participants are numbered as they register"),
+        ({"number": 2}, "participants are numbered as they register"),
+        ({"vrf_key": 5}, CARRIED),
+        ({"account": 1}, "an account registers once"),
+    ],
+)
+def test_a_registration_that_is_altered_is_found(kept, changes, rule):
+    participants = kept.participants
+    altered = Participants(participants.minimum_bond)
+    if "account" in changes:
+        changes = {"account": participants.registrations[1].account}
+    for index, item in enumerate(participants.registrations):
+        told = replace(item, **changes) if index == 0 else item
+        arguments = {"account": told.account, "vrfKey": told.vrf_key, "number": told.number, "bond": 1}
+        altered.extend([Registered("ParticipantRegistered", arguments, told.block, bytes(32))])
+    findings = replace(kept, participants=altered).audit().findings
+    assert any(f.rule == rule for f in findings), [str(f) for f in findings]
+
+
+@dataclass(frozen=True)
+class Registered:
+    name: str
+    arguments: dict
+    block: int
+    transaction_hash: bytes

@@ -15,6 +15,7 @@ TERMS = [
     "worker",
     "trainer",
     "update",
+    "claim",
     "seat",
     "member",
     "committee",
@@ -43,6 +44,7 @@ TERMS = [
     "fault",
     "reward",
     "strike",
+    "number",
     "enrolment",
     "finding",
 ]

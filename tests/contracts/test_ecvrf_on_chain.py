@@ -68,12 +68,9 @@ def test_the_output_is_that_of_the_proof_verified_or_not(harness):
     alpha = message_with_counter(KEY, 1)
     proof = prove_for_chain(KEY, alpha)
     for data in (proof, proof[:100] + bytes(1) + proof[101:], bytes([proof[0] ^ 0x80]) + proof[1:]):
-        well_formed, output = harness.functions.outputOf(data).call()
+        output = harness.functions.outputOf(data).call()
         gamma = bytes([2 + (data[0] >> 7)]) + data[1:33]
-        assert well_formed
         assert output == int.from_bytes(vrf.proof_to_output(SECP256K1_TAI, gamma + bytes(48)), "big")
-    for data in (b"", proof[:-1], proof + b"\x00", proof[:-32], bytes(272)):
-        assert harness.functions.outputOf(data).call() == [False, 0]
 
 
 def test_forgeries_are_refused(verify):

@@ -8,6 +8,7 @@ from flare_offchain.blockchain.deployments import open_deployment
 from flare_offchain.blockchain.embedded import EthTesterConnector
 from flare_offchain.blockchain.facts import ConnectorFacts
 from flare_offchain.core.history import HistoryFold
+from flare_offchain.core.participants import Participants
 from flare_offchain.core.records import TaskHistory
 from flare_offchain.federation.update import TaskIdentity
 from flare_offchain.simulation.results import RoundResult
@@ -32,7 +33,7 @@ class KeptRun:
     chain: EthTesterConnector
     identity: TaskIdentity
     history: TaskHistory
-    keys: dict
+    participants: Participants
     store: StorageProvider
 
     @classmethod
@@ -40,14 +41,14 @@ class KeptRun:
         chain = EthTesterConnector.open(folder / "chain")
         deployment = open_deployment(chain, folder / "deployments")
         events = chain.logs([deployment.coordinator.contract, deployment.registry.contract], 0, chain.block_number)
-        keys = {e.arguments["account"]: e.arguments["vrfKey"] for e in events if e.name == "ParticipantRegistered"}
+        participants = Participants(deployment.registry.minimum_bond()).extend(events)
         history = HistoryFold().extend(events).tasks[1]
         identity = TaskIdentity(chain.chain_id, deployment.coordinator.address, 1)
-        return cls(chain, identity, history, keys, LocalStorageProvider(folder / "store"))
+        return cls(chain, identity, history, participants, LocalStorageProvider(folder / "store"))
 
     def audit(self, history: TaskHistory | None = None) -> AuditReport:
         facts = ConnectorFacts(self.chain)
-        return Auditor(self.identity, history or self.history, self.keys, facts, self.store).run()
+        return Auditor(self.identity, history or self.history, self.participants, facts, self.store).run()
 
     def close(self) -> None:
         self.chain.close()

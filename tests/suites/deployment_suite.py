@@ -20,6 +20,7 @@ from flare_offchain.blockchain.contracts import (
     TaskStatus,
 )
 from flare_offchain.blockchain.deployments import (
+    TASK_ACTIONS,
     VIEWS,
     deploy_flare,
     open_deployment,
@@ -30,6 +31,7 @@ from flare_offchain.blockchain.deployments import (
 from flare_offchain.consensus.chain_proof import prove_for_chain
 from flare_offchain.consensus.identities import possession_alpha, proposal_digest, vote_commitment, vrf_alpha
 from flare_offchain.consensus.keys import VrfKey
+from flare_offchain.core.claims import unpack_claims
 from flare_offchain.core.errors import ConfigurationError, TransactionReverted, WrongChain
 from flare_offchain.core.history import HistoryFold
 from flare_offchain.core.phases import Phase
@@ -90,12 +92,13 @@ class DeploymentSuite:
     # ------------------------------------------------------------------ deployment
 
     def test_deploy__writes_records_that_verify_and_open(self, chain, funded, flare, tmp_path):
-        assert [record.contract for record in flare.records][-3:] == [
+        assert [record.contract for record in flare.records][-4:] == [
             RoundCoordinator.NAME,
             ParticipantRegistry.NAME,
             VIEWS,
+            TASK_ACTIONS,
         ]
-        coordinator = flare.records[-3]
+        coordinator = flare.records[-4]
         assert coordinator.arguments == (str(BOND), str(DELAY))
         assert coordinator.chain_id == chain.chain_id
         assert coordinator.block <= chain.block_number
@@ -121,7 +124,7 @@ class DeploymentSuite:
         assert open_deployment(chain, tmp_path).coordinator.address == other.coordinator.address
 
     def test_verify__other_code_or_chain_or_interface__is_the_wrong_chain(self, chain, funded, flare):
-        coordinator, registry, _views = flare.records[-3:]
+        coordinator, registry, _views, _actions = flare.records[-4:]
         for changed, words in (
             (dataclasses.replace(coordinator, chain_id=1), "another chain"),
             (dataclasses.replace(coordinator, address=funded[1].address), "no code"),
@@ -138,12 +141,15 @@ class DeploymentSuite:
 
     def test_open__records_of_two_deployments__are_refused(self, chain, funded, flare, tmp_path):
         other = deploy_flare(chain, funded[0], minimum_bond=BOND, unbonding_delay=DELAY)
-        write_deployment(tmp_path, [*flare.records[:-2], other.records[-2], flare.records[-1]])
-        with pytest.raises(WrongChain, match="different deployments"):
-            open_deployment(chain, tmp_path)
+        for foreign in (-3, -2, -1):
+            records = list(flare.records)
+            records[foreign] = other.records[foreign]
+            write_deployment(tmp_path, records, replace=True)
+            with pytest.raises(WrongChain, match="different deployments"):
+                open_deployment(chain, tmp_path)
 
     def test_open__a_malformed_record__is_a_configuration_error(self, chain, flare, tmp_path):
-        [path] = write_deployment(tmp_path, flare.records[-3:-2])
+        [path] = write_deployment(tmp_path, flare.records[-4:-3])
         for text in ("", "[]", "{}", json.dumps(json.loads(path.read_text()) | {"block": "1"})):
             path.write_text(text)
             with pytest.raises(ConfigurationError, match="not a deployment record"):
@@ -184,7 +190,8 @@ class DeploymentSuite:
             == "BondTooSmall"
         )
         flare.registry.register(funded[0], key.public_x, prove_for_chain(key, alpha), bond=BOND).confirmed()
-        assert flare.registry.participant(funded[0].address) == Participant(key.public_x, BOND, 0)
+        assert flare.registry.participant(funded[0].address) == Participant(key.public_x, BOND, 0, 1)
+        assert flare.registry.participants() == 1
         assert flare.registry.active_key(funded[0].address) == key.public_x
         assert flare.registry.key_owner(key.public_x) == funded[0].address
         flare.registry.increase_bond(funded[0], 7).confirmed()
@@ -214,19 +221,28 @@ class DeploymentSuite:
         assert view.phase is Phase.Sortition
         assert view.alpha == vrf_alpha(chain.chain_id, coordinator.address, task, 1, view.seed)
         assert view.alpha == coordinator.vrf_alpha(task, 1, view.seed)
-        claims = [(a.address, prove_for_chain(k, view.alpha)) for a, k in zip(funded[:2], keys, strict=True)]
+        numbers = [coordinator.enrolment(task, account.address).number for account in funded[:2]]
+        assert numbers == [1, 2]
+        claims = [(n, prove_for_chain(k, view.alpha)) for n, k in zip(numbers, keys, strict=True)]
         coordinator.claim_seat(funded[2], task, 1, *claims[0]).confirmed()
-        coordinator.claim_seats(funded[2], task, 1, claims[1:]).confirmed()
-        coordinator.close_sortition(funded[2], task).confirmed()
+        coordinator.snapshot_keys(funded[2], 0).confirmed()
+        snapshot, active = coordinator.key_segment(0)
+        assert (active, len(chain.code(snapshot))) == (0b110, 1 + 32 * 96)
+        coordinator.claim_seats(funded[2], task, 1, claims[1:], from_snapshot=True).confirmed()
+        block = chain.head().number
+        listed = coordinator.round_claims(task, coordinator.current_round(task), block)
+        assert [claim.number for claim in unpack_claims(listed)] == numbers
+        assert coordinator.close_sortition(funded[2], task, listed[::-1]).error == "ClaimsNotThese"
+        coordinator.close_sortition(funded[2], task, listed).confirmed()
         view = coordinator.current_round(task)
         assert view.phase is Phase.Aggregation
         assert {seat.member for seat in view.seats} == {account.address for account in funded[:2]}
         history = HistoryFold().extend(coordinator.events(0, chain.block_number)).tasks[task]
         assert history.rules["maxSeats"] == RULES.max_seats
         folded = history.rounds[1]
-        ranked = sorted(view.seats, key=lambda seat: seat.rank)
-        assert [seat.member for seat in folded.committee] == [seat.member for seat in ranked]
-        assert [seat.output >> 160 for seat in folded.committee] == [seat.output_prefix for seat in ranked]
+        assert [(record.member, record.claim.output_prefix) for record in folded.committee] == [
+            (seat.member, seat.output_prefix) for seat in view.seats
+        ]
         assert [update.worker for update in folded.updates] == [account.address for account in funded[:2]]
         enrolment = coordinator.enrolment(task, funded[0].address)
         assert isinstance(enrolment, EnrolmentView)
@@ -261,7 +277,7 @@ class DeploymentSuite:
         for refused in (
             coordinator.close_validation(someone, task),
             coordinator.advance(someone, task),
-            coordinator.vote(someone, task, 1, 0, commitment=b"\1" * 32),
+            coordinator.vote(someone, task, 1, 0, 0, commitment=b"\1" * 32),
             coordinator.reveal(someone, task, 1, 0, b"\1" * 32),
             coordinator.propose(
                 someone,

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from flare_offchain.blockchain.abi import checksum
 from flare_offchain.blockchain.artifacts import load_artifact
 from flare_offchain.blockchain.connector import BlockchainConnector
 from flare_offchain.blockchain.contracts.registry import ParticipantRegistry
@@ -21,14 +20,21 @@ from flare_offchain.blockchain.contracts.structs import (
 )
 from flare_offchain.blockchain.events import ChainEvent
 from flare_offchain.blockchain.outcomes import BlockStamp, TransactionOutcome
-from flare_offchain.core.errors import ConfigurationError
+from flare_offchain.consensus.claims import encode_claim
+from flare_offchain.core.claims import CLAIM_BYTES
+from flare_offchain.core.errors import ChainUnavailable, ConfigurationError
 from flare_offchain.core.phases import RejectReason
 from flare_offchain.core.types import Address, ContentId
 
 if TYPE_CHECKING:
     from flare_offchain.blockchain.signers import Signer
 
-_MAX_PROOF_BYTES = 2**16 - 1
+
+def _claim(number: int, proof: bytes) -> bytes:
+    try:
+        return encode_claim(number, proof)
+    except ValueError as error:
+        raise ConfigurationError(f"this is no claim: {error}") from error
 
 
 class RoundCoordinator:
@@ -118,25 +124,61 @@ class RoundCoordinator:
         return self._send(account, "fixSeed", task)
 
     def claim_seat(
-        self, account: Signer, task: int, round_number: int, member: str, proof: bytes
+        self, account: Signer, task: int, round_number: int, number: int, proof: bytes
     ) -> TransactionOutcome:
-        """Claim a seat for a member with its on-chain proof."""
-        return self._send(account, "claimSeat", task, round_number, member, proof)
+        """Claim a seat for the participant with a number, by its on-chain proof."""
+        return self._send(account, "claimSeat", task, round_number, _claim(number, proof))
 
     def claim_seats(
-        self, account: Signer, task: int, round_number: int, claims: Sequence[tuple[str, bytes]]
+        self,
+        account: Signer,
+        task: int,
+        round_number: int,
+        claims: Sequence[tuple[int, bytes]],
+        *,
+        from_snapshot: bool = False,
     ) -> TransactionOutcome:
-        """Claim many seats at once: (member, on-chain proof) each. A claim that fails is skipped."""
-        packed = bytearray()
-        for member, proof in claims:
-            if len(proof) > _MAX_PROOF_BYTES:
-                raise ConfigurationError(f"the proof of {member} has {len(proof)} bytes: no proof is that long")
-            packed += bytes.fromhex(checksum(member)[2:]) + len(proof).to_bytes(2, "big") + proof
-        return self._send(account, "claimSeats", task, round_number, bytes(packed))
+        """Claim many seats at once: (participant's number, on-chain proof) each. A claim that fails is skipped.
 
-    def close_sortition(self, account: Signer, task: int) -> TransactionOutcome:
-        """Close SORTITION."""
-        return self._send(account, "closeSortition", task)
+        from_snapshot: take keys from snapshots (`snapshot_keys`): cheaper for large batches; who is in none is skipped.
+        """
+        # By number they read the fewest slots.
+        packed = b"".join(_claim(number, proof) for number, proof in sorted(claims))
+        return self._send(account, "claimSeats", task, round_number, from_snapshot, packed)
+
+    def close_sortition(self, account: Signer, task: int, claims: bytes) -> TransactionOutcome:
+        """Close SORTITION with the list of its claims (`round_claims`)."""
+        return self._send(account, "closeSortition", task, claims)
+
+    def round_claims(self, task: int, current: RoundView, block: int) -> bytes:
+        """Return the list that SORTITION is closed with: the claims of the current round's events, in their order.
+
+        Args:
+            current: the round at `block`, with its seed fixed.
+            block: read the events up to this one.
+
+        Raises:
+            ChainUnavailable: they are not as many as the round counts (the chain was reorganised meanwhile, or the
+                endpoint does not give all events); or the endpoint does not answer.
+        """
+        if not current.claims:
+            return b""
+        named = {"taskId": task, "round": current.round}
+        packed = b"".join(
+            cast(bytes, event.arguments["claims"])
+            for event in self.events(current.seed_block, block)
+            if event.name == "SeatsClaimed" and named.items() <= event.arguments.items()
+        )
+        if len(packed) != CLAIM_BYTES * current.claims:
+            raise ChainUnavailable(
+                f"round {current.round} counts {current.claims} claims, and its events up to block {block} do not give "
+                "as many: read again"
+            )
+        return packed
+
+    def snapshot_keys(self, account: Signer, segment: int) -> TransactionOutcome:
+        """Put the active keys of participants `segment * 96` to `segment * 96 + 95` into code (see `claim_seats`)."""
+        return self._send(account, "snapshotKeys", segment)
 
     def propose(
         self,
@@ -171,12 +213,13 @@ class RoundCoordinator:
         task: int,
         round_number: int,
         attempt: int,
+        seat: int,
         *,
         commitment: bytes = bytes(32),
         reason: RejectReason = RejectReason.None_,
     ) -> TransactionOutcome:
-        """Approve (a commitment and no reason) or reject (a reason and no commitment)."""
-        return self._send(account, "vote", task, round_number, attempt, commitment, int(reason))
+        """Vote for one's seat: approve (a commitment and no reason) or reject (a reason and no commitment)."""
+        return self._send(account, "vote", task, round_number, attempt, seat, commitment, int(reason))
 
     def close_validation(self, account: Signer, task: int) -> TransactionOutcome:
         """Close VALIDATION."""
@@ -186,9 +229,9 @@ class RoundCoordinator:
         """Open the proposer's commitment."""
         return self._send(account, "reveal", task, round_number, attempt, inner)
 
-    def advance(self, account: Signer, task: int) -> TransactionOutcome:
-        """Push an expired phase on."""
-        return self._send(account, "advance", task)
+    def advance(self, account: Signer, task: int, claims: bytes = b"") -> TransactionOutcome:
+        """Push an expired phase on. `claims` is looked at in SORTITION alone, as by `close_sortition`."""
+        return self._send(account, "advance", task, claims)
 
     # ---------------------------------------------------------------- rewards
 
@@ -240,6 +283,14 @@ class RoundCoordinator:
     def view_code(self, block: BlockStamp | None = None) -> Address:
         """Return the contract whose code answers the coordinator's view functions."""
         return cast(Address, self._read(block, "viewCode"))
+
+    def task_code(self, block: BlockStamp | None = None) -> Address:
+        """Return the contract whose code does what is done to tasks as a whole."""
+        return cast(Address, self._read(block, "taskCode"))
+
+    def key_segment(self, segment: int, block: BlockStamp | None = None) -> tuple[Address, int]:
+        """Return the snapshot of a segment's keys (the zero address: there is none), and a bit for each active one."""
+        return cast(tuple[Address, int], self._read(block, "keySegment", segment))
 
     def longest_round(self, rules: TaskRules, block: BlockStamp | None = None) -> int:
         """Return the seconds that the longest possible round takes under these rules."""

@@ -58,6 +58,10 @@ class ParticipantRegistry:
         """Return an account's registration; all zero where it has none."""
         return read_struct(Participant, self.chain.read_state(self.contract, "participant", account, block=block))
 
+    def participants(self, block: BlockStamp | None = None) -> int:
+        """Return how many accounts ever registered: the highest number."""
+        return cast(int, self.chain.read_state(self.contract, "participants", block=block))
+
     def active_key(self, account: str, block: BlockStamp | None = None) -> int:
         """Return the VRF key of an account that is bonded and has not requested an exit, else 0."""
         return cast(int, self.chain.read_state(self.contract, "activeKey", account, block=block))

@@ -28,11 +28,12 @@ class TaskStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A registered account. `withdrawable_at` is 0 while no exit is requested."""
+    """A registered account. `withdrawable_at` is 0 while no exit is requested; numbers count from 1."""
 
     vrf_key: int
     bond: int
     withdrawable_at: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +84,10 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True)
 class SeatView:
-    """A seat of the committee; `output_prefix` is the top 96 bits of its VRF output."""
+    """A seat of the committee; `output_prefix` is the top 96 bits of its VRF output, its number is its position."""
 
     member: Address
     output_prefix: int
-    rank: int
     voted: bool
     approved: bool
     commitment: bytes
@@ -108,7 +108,10 @@ class ProposalView:
 
 @dataclass(frozen=True, slots=True)
 class RoundView:
-    """The current round: all that a daemon needs to decide what to do next. `deadline` is a timestamp."""
+    """The current round: all that a daemon needs to decide what to do next. `deadline` is a timestamp.
+
+    `claims` counts those taken so far; `seats` is empty until the committee stands.
+    """
 
     round: int
     phase: Phase
@@ -122,6 +125,7 @@ class RoundView:
     alpha: bytes
     threshold: int
     widened: bool
+    claims: int
     quorum: int
     attempt: int
     approvals: int
@@ -132,7 +136,11 @@ class RoundView:
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentView:
-    """A worker's enrolment in a task. `credit` is what `withdraw_rewards` would pay now, in wei."""
+    """A worker's enrolment in a task. `credit` is what `withdraw_rewards` would pay now, in wei.
+
+    `number` is the participant's, 0 before its first enrolment; `counting`: it takes part in the newest round's
+    sortition.
+    """
 
     enrolled: bool
     from_round: int
@@ -140,7 +148,9 @@ class EnrolmentView:
     update_round: int
     update_index: int
     update_weight: int
-    seat_round: int
+    number: int
+    counting: bool
+    claimed: bool
     strikes: int
     invited: bool
     credit: int

@@ -10,7 +10,13 @@ import pytest
 from eth_account import Account
 
 from flare_offchain.blockchain.create2 import create2_address
-from flare_offchain.blockchain.deployments import VIEWS, open_deployment, verify_deployment, write_deployment
+from flare_offchain.blockchain.deployments import (
+    TASK_ACTIONS,
+    VIEWS,
+    open_deployment,
+    verify_deployment,
+    write_deployment,
+)
 from flare_offchain.blockchain.deterministic import carry_out, creation_of, plan_flare
 from flare_offchain.blockchain.ethereum import EthereumConnector
 from flare_offchain.blockchain.factory import FACTORY, FACTORY_CODE, FACTORY_SIGNER, create_factory, has_factory
@@ -138,7 +144,12 @@ def test_plan__names_addresses_and_cost__and_sends_nothing(fresh, chain, tmp_pat
 def test_records__lost_or_of_an_earlier_chain__are_made_again_from_the_chain(fresh, chain, tmp_path):
     account = fresh.account()
     flare = carry_out(chain, account, plan_flare(chain, account.address, **TERMS), tmp_path / "none")
-    assert [record.contract for record in flare.records] == ["RoundCoordinator", "ParticipantRegistry", VIEWS]
+    assert [record.contract for record in flare.records] == [
+        "RoundCoordinator",
+        "ParticipantRegistry",
+        VIEWS,
+        TASK_ACTIONS,
+    ]
     for _ in range(12):
         fresh.do("evm_mine")
     someone = fresh.account(0)

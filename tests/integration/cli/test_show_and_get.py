@@ -23,8 +23,8 @@ def test_show_round__has_everything_that_happened(finished, flare):
     (record,) = shown.events("round")
     assert record["phase"] == "FINALIZED"
     assert len(shown.events("update")) == record["updates"] == 4
-    assert [seat["rank"] for seat in shown.events("seat")] == list(range(record["seats"]))
-    outputs = [int(seat["output"], 16) for seat in shown.events("seat")]
+    assert [seat["seat"] for seat in shown.events("seat")] == list(range(record["seats"]))
+    outputs = [int(seat["output_prefix"], 16) for seat in shown.events("seat")]
     assert outputs == sorted(outputs)
     assert shown.events("proposal")[-1]["outcome"] == "finalized"
     assert len(shown.events("vote")) >= record["quorum"] - 1
@@ -33,7 +33,7 @@ def test_show_round__has_everything_that_happened(finished, flare):
     assert phases[0] == "TRAINING"
     assert phases[-1] == "FINALIZED"
     text = flare("show", "round", "--run", finished).out
-    assert all(word in text for word in ("task 1, round 2", "updates", "seats", "votes", "proposals", "rewards"))
+    assert all(word in text for word in ("task 1, round 2", "updates", "claims", "votes", "proposals", "rewards"))
 
 
 def test_show_update__accepted_and_rejected__are_explained(finished, flare):

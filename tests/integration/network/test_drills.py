@@ -95,16 +95,16 @@ def test_results__are_plain_values():
 
 
 def test_reactions__of_a_committee_that_was_widened__count_from_then():
-    seats = [SimpleNamespace(block=11), SimpleNamespace(block=26), SimpleNamespace(block=27)]
+    claims = [SimpleNamespace(block=11), SimpleNamespace(block=26), SimpleNamespace(block=27)]
     votes = [SimpleNamespace(block=33), SimpleNamespace(block=35)]
     history = SimpleNamespace(
         seed=SimpleNamespace(block=10),
         widened_block=26,
-        committee=seats,
+        claims=claims,
         proposals={0: SimpleNamespace(block=32, attempt=0)},
         votes_of=lambda attempt: votes,
     )
-    assert list(_reactions(history)) == [1, 16, 1, 1, 3]
+    assert list(_reactions(history)) == [1, 0, 1, 1, 3]
 
 
 def test_summary__adds_up__and_names_the_longest_recovery():

@@ -9,7 +9,7 @@ import pytest
 
 from flare_offchain.core.errors import ConfigurationError
 from flare_offchain.simulation.run import SimulationRun
-from flare_offchain.simulation.scenario import Scenario
+from flare_offchain.simulation.scenario import Rules, Scenario
 from tests.factories.runs import SMALL, KeptRun, run_scenario
 
 pytestmark = pytest.mark.integration
@@ -56,8 +56,22 @@ def test_the_run_audits_without_a_finding(kept):
     run.close()
     assert report.findings == ()
     assert (report.rounds, report.finalized) == (2, 2)
-    assert report.checked["a seat's VRF proof verifies"] >= 4
+    assert report.checked["the claims listed are those that their transaction carried"] >= 4
     assert report.checked["the final model is recomputed to its CID"] == 2
+
+
+def test_claims_that_cannot_win_a_seat_any_more_are_not_made(tmp_path):
+    """Twelve workers for four seats: each claims only while fewer than four claims are lower than its own."""
+    rules = Rules(expected_committee=6, max_seats=4)
+    run_scenario(tmp_path / "run", workers=12, rounds=2, rules=rules)
+    run = KeptRun.open(tmp_path / "run")
+    report, histories = run.audit(), list(run.history.rounds.values())
+    run.close()
+    assert report.findings == ()
+    for history in histories:
+        claims = [record.claim for record in history.claims]
+        assert all(sum(earlier < claim for earlier in claims[:at]) < 4 for at, claim in enumerate(claims))
+    assert any(len(history.claims) > len(history.committee) == 4 for history in histories)
 
 
 @pytest.mark.parametrize(

@@ -301,7 +301,7 @@ def test_wrapper__has_a_method_for_every_function(wrapper):
     functions = {name for name in abi.functions if "(" not in name} - {"activeKeyChanged"}
     methods = {structs.camel(name) for name in dir(wrapper) if not name.startswith("_")}
     assert functions <= methods
-    assert methods - functions <= {"NAME", "events", "createdTask"}
+    assert methods - functions <= {"NAME", "events", "createdTask", "roundClaims"}
 
 
 def test_structs__equal_the_contracts_in_names_and_order():
@@ -336,8 +336,8 @@ def collect(item, found):
 
 
 def test_struct__with_other_fields_or_values__is_the_wrong_chain():
-    good = {"vrfKey": 1, "bond": 2, "withdrawableAt": 3}
-    assert structs.read_struct(structs.Participant, good) == structs.Participant(1, 2, 3)
+    good = {"vrfKey": 1, "bond": 2, "withdrawableAt": 3, "number": 4}
+    assert structs.read_struct(structs.Participant, good) == structs.Participant(1, 2, 3, 4)
     for bad in ({}, good | {"more": 1}, (1, 2, 3), None):
         with pytest.raises(WrongChain, match="Participant"):
             structs.read_struct(structs.Participant, bad)

@@ -1,4 +1,4 @@
-"""Which round a block lies in, and which VRF key an account had in a round."""
+"""Which round a block lies in, and what is left out of an altered record."""
 
 from dataclasses import dataclass, field
 
@@ -7,9 +7,9 @@ import pytest
 from flare_offchain.blockchain.record_decoding import DecodedCall, DecodedLog
 from flare_offchain.blockchain.record_verification import RecordFinding
 from flare_offchain.cli.altered import HEADER_RULE, RULES, record_findings, round_of
-from flare_offchain.cli.auditing import _key_groups
-from flare_offchain.cli.evidence import Evidence, Registration
+from flare_offchain.cli.evidence import Evidence
 from flare_offchain.core.errors import InconsistentHistory
+from flare_offchain.core.participants import Registration
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.records import RoundHistory, TaskHistory
 from flare_offchain.core.types import Address
@@ -85,30 +85,17 @@ def test_alteration__says_object_rule_and_what_was_recorded():
     assert found[0].detail == "changed (recorded: RoundCoordinator.VoteCast(taskId 1, round 2))"
 
 
-def test_keys__are_those_of_the_time():
-    found = evidence()
-    found.registrations = [Registration(3, ALICE, 11), Registration(4, BOB, 22), Registration(21, ALICE, 33)]
-    first, second = found.tasks[1].rounds.values()
-    assert found.keys_at(first) == {ALICE: 11, BOB: 22}
-    assert found.keys_at(second) == {ALICE: 33, BOB: 22}
-    assert _key_groups(found, found.tasks[1], [1, 2]) == [[1], [2]]
-    # Another account's first key changes nothing for the rounds before.
-    found.registrations[2] = Registration(21, Address("0x" + "0c" * 20), 33)
-    assert _key_groups(found, found.tasks[1], [1, 2]) == [[1, 2]]
-    second.ended_block = None
-    assert found.keys_at(second) == {item.account: item.vrf_key for item in found.registrations}
-
-
 def test_events_that_do_not_follow__are_left_out_only_where_that_is_asked_for():
     stray = Event("SeedFixed", 7, {"taskId": 1, "round": 1})
     with pytest.raises(InconsistentHistory):
         Evidence(1, ALICE, None, (9, b"")).add([stray], [])
     tolerant = Evidence(1, ALICE, None, (9, b""))
-    registered = Event("ParticipantRegistered", 2, {"account": ALICE, "vrfKey": 5})
+    registered = Event("ParticipantRegistered", 2, {"account": ALICE, "vrfKey": 5, "number": 1})
     tolerant.add([stray], [registered, Event("BondIncreased", 3)], tolerant=True)
     assert "SeedFixed in block 7 is left out" in tolerant.notes[0]
     assert tolerant.spans == {(1, 1): (7, 7)}
-    assert tolerant.registrations == [Registration(2, ALICE, 5)]
+    assert "BondIncreased in block 3 is left out" in tolerant.notes[1]
+    assert tolerant.participants.registrations == [Registration(2, ALICE, 5, 1)]
     late = Evidence(1, ALICE, None, (9, b""))
     late.add([Event("RewardCredited", 8, {"taskId": 1, "round": 1})], [], tolerant=True)
     assert late.spans == {}

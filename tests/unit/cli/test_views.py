@@ -14,15 +14,16 @@ from flare_offchain.cli.views import (
     vote_records,
     worker_records,
 )
+from flare_offchain.core.claims import SeatClaim
 from flare_offchain.core.phases import Fault, Phase, RejectReason, VoidReason
 from flare_offchain.core.records import (
+    ClaimRecord,
     ClosingRecord,
     CreditRecord,
     FineRecord,
     OpeningRecord,
     ProposalRecord,
     RoundHistory,
-    SeatRecord,
     TaskHistory,
     UpdateRecord,
     VoteRecord,
@@ -43,8 +44,7 @@ def history(phase=Phase.Finalized):
     """A round of five updates: two accepted, one each rejected, unavailable and malformed; the first attempt failed."""
     shown = RoundHistory(1, 5, OBJECTS[0].digest, 10, 99, phase)
     shown.updates = [UpdateRecord(i, w, OBJECTS[i], 40 + 10 * i, 11 + i) for i, w in enumerate(WORKERS)]
-    shown.claims = [SeatRecord(w, i, (5 - i) << 200, 20, bytes(32)) for i, w in enumerate(WORKERS[:4])]
-    shown.evicted = [WORKERS[0]]
+    shown.claims = [ClaimRecord(w, SeatClaim((5 - i) << 40, i + 1), 20, bytes(32)) for i, w in enumerate(WORKERS[:4])]
     shown.quorum, shown.seats_at_close = 2, 3
     shown.proposers = {0: WORKERS[3], 1: WORKERS[2]}
     shown.proposals = {
@@ -124,12 +124,12 @@ def test_round_record__finalized_and_void():
     assert record["model_cid"] == cid_string(OBJECTS[9])
 
 
-def test_seats__are_in_order_of_rank__then_the_evicted():
+def test_seats__are_the_lowest_claims__then_those_without_a_seat():
     seats = list(seat_records(history()))
     assert [seat["member"] for seat in seats] == [WORKERS[3], WORKERS[2], WORKERS[1], WORKERS[0]]
-    assert [seat["rank"] for seat in seats] == [0, 1, 2, None]
-    assert [seat["evicted"] for seat in seats] == [False, False, False, True]
-    assert len(seats[0]["output"]) == 66
+    assert [seat["seat"] for seat in seats] == [0, 1, 2, None]
+    assert [seat["number"] for seat in seats] == [4, 3, 2, 1]
+    assert seats[0]["output_prefix"] == f"0x{2 << 40:024x}"
 
 
 def test_proposals__say_how_each_attempt_ended():
@@ -175,7 +175,7 @@ def test_votes__have_their_reasons():
 def test_worker__what_it_did_and_got():
     task = task_of(history())
     (record,) = worker_records(task, WORKERS[3])
-    assert (record["update"], record["accepted"], record["rank"], record["proposed"]) == (3, False, 0, [0])
+    assert (record["update"], record["accepted"], record["seat"], record["proposed"]) == (3, False, 0, [0])
     assert (record["fines"], record["fined_wei"]) == (["ProposalRejected"], "7")
     (record,) = worker_records(task, WORKERS[1])
     assert (record["votes"], record["reward_wei"]) == (["WrongModel", "approve"], "5")

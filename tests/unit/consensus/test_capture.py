@@ -8,7 +8,7 @@ from math import sqrt
 import pytest
 
 from flare_offchain.consensus.capture import capture_probability, capture_table, over_rounds, unsafe_probability
-from flare_offchain.consensus.sortition import MAX_OUTPUT, Seat, insert, quorum, threshold, wins
+from flare_offchain.consensus.sortition import MAX_OUTPUT, Seat, lowest, quorum, threshold, wins
 
 pytestmark = pytest.mark.unit
 
@@ -17,12 +17,8 @@ def is_captured(outputs, malicious, expected, basis_points, max_seats, enrolled)
     """Play one round with the rules of sortition. Workers 0 to malicious - 1 are the attackers."""
 
     def seats_of(claimants, limit):
-        seats = ()
-        for worker in claimants:
-            if wins(outputs[worker], limit):
-                insertion = insert(seats, Seat.of(f"{worker:040x}", outputs[worker]), max_seats)
-                seats = insertion.seats if insertion else seats
-        return seats
+        winners = [worker for worker in claimants if wins(outputs[worker], limit)]
+        return lowest([Seat.of(f"{worker:040x}", outputs[worker]) for worker in winners], max_seats)
 
     def held(seats):
         return sum(int(seat.member, 16) < malicious for seat in seats)

@@ -50,12 +50,12 @@ def test_turn__of_somebody_who_is_not_enrolled__comes_after_all():
 
 
 def test_sharers__of_a_reveal__are_those_who_know_the_sums():
-    seats = (seat(ME, 1, 0, approved=True), seat(OTHER, 2, 1), seat(THIRD, 3, 2, approved=True))
+    seats = (seat(ME, 1, approved=True), seat(OTHER, 2), seat(THIRD, 3, approved=True))
     seen = view()
     proposal = replace(seen.round.proposal, proposer=seats[1].member)
     seen = replace(seen, round=replace(seen.round, seats=seats, proposal=proposal))
     assert sharers(Step.REVEAL, seen, history()) == {s.member for s in seats}
-    none = replace(seen, round=replace(seen.round, seats=(seat(ME, 1, 0), *seats[1:])))
+    none = replace(seen, round=replace(seen.round, seats=(seat(ME, 1), *seats[1:])))
     assert sharers(Step.REVEAL, none, history()) == {s.member for s in seats[1:]}
 
 
@@ -75,17 +75,26 @@ def test_enrolled__who_left_and_came_back__counts():
 class Coordinator:
     """Notes which function is called."""
 
+    def round_claims(self, task, current, block):
+        return f"claims of round {current.round} of task {task} up to block {block}"
+
     def __getattr__(self, name):
-        return lambda account, task: (name, account, task)
+        return lambda account, task, *claims: (name, account, task, *claims)
 
 
-@pytest.mark.parametrize("step", sorted(KEEPING))
+@pytest.mark.parametrize("step", sorted(KEEPING - {Step.CLOSE_SORTITION}))
 def test_keep__each_step_that_anyone_may_take__calls_its_function(step):
-    assert keep(Coordinator(), "account", 3, step) == (step.value.replace(" ", "_"), "account", 3)
+    assert keep(Coordinator(), "account", 3, step, view()) == (step.value.replace(" ", "_"), "account", 3)
+
+
+def test_keep__sortition__is_closed_with_its_claims():
+    seen = any_view(Phase.Sortition)
+    expected = ("close_sortition", "account", 3, "claims of round 2 of task 3 up to block 50")
+    assert keep(Coordinator(), "account", 3, Step.CLOSE_SORTITION, seen) == expected
 
 
 def test_keep__other_steps__are_refused():
     assert KEEPING | {Step.REVEAL} == SHARED
     for step in set(Step) - KEEPING:
         with pytest.raises(ValueError, match="not a step"):
-            keep(Coordinator(), "account", 3, step)
+            keep(Coordinator(), "account", 3, step, view())

@@ -51,8 +51,8 @@ RULES = TaskRules(
 )
 
 
-def seat(member, prefix, rank, voted=False, approved=False):
-    return SeatView(member, prefix, rank, voted, approved, bytes(32))
+def seat(member, prefix, voted=False, approved=False):
+    return SeatView(member, prefix, voted, approved, bytes(32))
 
 
 def proposal(proposer):
@@ -73,6 +73,7 @@ def view(phase, *, now=1000, block=50, task=None, enrolment=None, **round_change
         alpha=bytes(32),
         threshold=0,
         widened=False,
+        claims=0,
         quorum=2,
         attempt=0,
         approvals=0,
@@ -81,7 +82,20 @@ def view(phase, *, now=1000, block=50, task=None, enrolment=None, **round_change
         seats=(),
     )
     found = TaskView(ME, TaskStatus.Open, RULES, NOTHING, NOTHING, 0, 2, 0, 4, bytes(32))
-    mine = EnrolmentView(True, 1, 1, 1, 0, 10, 1, 0, False, 0)
+    mine = EnrolmentView(
+        enrolled=True,
+        from_round=1,
+        last_active_round=1,
+        update_round=1,
+        update_index=0,
+        update_weight=10,
+        number=7,
+        counting=True,
+        claimed=False,
+        strikes=0,
+        invited=False,
+        credit=0,
+    )
     return View(
         now,
         block,
@@ -159,7 +173,7 @@ def test_the_seed_is_fixed_after_its_block():
     assert due(view(Phase.Sortition, seed_block=60, block=50, now=1101)) is Step.FIX_SEED
 
 
-SEATED = (seat(OTHER, 5, 0), seat(THIRD, 9, 1), seat(Address("0x" + "4" * 40), 20, 2))
+SEATED = (seat(OTHER, 5), seat(THIRD, 9), seat(Address("0x" + "4" * 40), 20))
 
 
 def test_a_seat_is_claimed_with_a_low_enough_output():
@@ -167,24 +181,28 @@ def test_a_seat_is_claimed_with_a_low_enough_output():
     assert due(drawn, output=10 << 160) is Step.CLAIM_SEAT
     waits(drawn, output=(10 << 160) + 1)
     waits(drawn)
-    waits(replace(drawn, enrolment=replace(drawn.enrolment, seat_round=2)), output=1)
+    waits(replace(drawn, enrolment=replace(drawn.enrolment, claimed=True)), output=1)
+    waits(replace(drawn, enrolment=replace(drawn.enrolment, counting=False)), output=1)
+    waits(replace(drawn, round=replace(drawn.round, claims=511, enrolled=1000)), output=1)
+    left = replace(drawn, enrolment=replace(drawn.enrolment, enrolled=False))
+    assert due(left, output=1) is Step.CLAIM_SEAT, "who leaves in a round still counts in its sortition"
     waits(drawn, output=1, declined=frozenset({Step.CLAIM_SEAT}))
 
 
-def test_a_full_committee_is_claimed_only_by_a_lower_output():
-    full = view(Phase.Sortition, seed=SEED, threshold=100 << 160, seats=SEATED)
-    assert due(full, output=19 << 160) is Step.CLAIM_SEAT
-    waits(full, output=21 << 160)
-    assert due(full, output=20 << 160) is Step.CLAIM_SEAT, "ties go to the lower address"
+def test_no_claim_is_made_that_cannot_win_a_seat_any_more():
+    full = view(Phase.Sortition, seed=SEED, threshold=100 << 160, claims=3)
+    assert due(full, output=19 << 160, lower_claims=2) is Step.CLAIM_SEAT
+    waits(full, output=19 << 160, lower_claims=3)
 
 
 def test_sortition_closes_late_or_when_everyone_has_claimed():
     assert due(view(Phase.Sortition, seed=SEED, now=1101)) is Step.CLOSE_SORTITION
-    everyone = view(Phase.Sortition, seed=SEED, enrolled=3, seats=SEATED, enrolment={"seat_round": 2})
+    everyone = view(Phase.Sortition, seed=SEED, enrolled=3, claims=3, enrolment={"claimed": True})
     assert due(everyone) is Step.CLOSE_SORTITION
 
 
-MINE = (seat(ME, 1, 0), *(replace(s, rank=s.rank + 1) for s in SEATED[:2]))
+MINE = (seat(ME, 1), *SEATED[:2])
+VOTING = {"seats": MINE, "attempt": 1}
 
 
 def test_only_the_seat_whose_turn_it_is_proposes():
@@ -195,7 +213,7 @@ def test_only_the_seat_whose_turn_it_is_proposes():
 
 
 def test_seats_vote_once_and_never_on_their_own_proposal():
-    voting = view(Phase.Validation, seats=MINE, approvals=1)
+    voting = view(Phase.Validation, **VOTING, approvals=1)
     assert due(voting) is Step.VOTE
     waits(view(Phase.Validation, seats=MINE, approvals=1, proposal=proposal(ME)))
     waits(view(Phase.Validation, seats=SEATED, approvals=1))
