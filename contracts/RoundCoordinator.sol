@@ -16,6 +16,7 @@ import {RoundLib} from "./libraries/RoundLib.sol";
 import {SortitionLib} from "./libraries/SortitionLib.sol";
 import {TaskLib} from "./libraries/TaskLib.sol";
 import {Intake} from "./types/Intake.sol";
+import {Keys} from "./types/Keys.sol";
 import {Ledger} from "./types/Ledger.sol";
 import {Phase, RejectReason} from "./types/Phase.sol";
 import {TaskState} from "./types/TaskState.sol";
@@ -28,6 +29,8 @@ import {TermLib} from "./types/Term.sol";
 /// and credits of all tasks and no other ether: it has no `receive`, and its `fallback` is not payable. Its creation
 /// creates the registry and the two others, so one deployment fixes all addresses. Nothing here can be upgraded.
 contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
+    using KeyLib for Keys;
+
     /// @inheritdoc IRoundActions
     IParticipantRegistry public immutable override registry;
 
@@ -98,7 +101,7 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
     function enrol(uint256 taskId) external override {
         TaskState storage task_ = _openTask(taskId);
         uint256 number = registry.participant(msg.sender).number;
-        if (_keys.active[number] == 0) revert NotActiveParticipant(msg.sender);
+        if (_keys.keyOf(number) == 0) revert NotActiveParticipant(msg.sender);
         TaskLib.enrol(task_, taskId, msg.sender, number);
     }
 
@@ -113,7 +116,7 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
         TaskState storage task_ = _task(taskId);
         Ledger ledger = task_.ledgers[worker];
         if (!TermLib.isOpen(ledger.term())) revert NotEnrolled(taskId, worker);
-        if (_keys.active[ledger.number()] != 0 && !TaskLib.isIdle(task_, ledger)) {
+        if (_keys.keyOf(ledger.number()) != 0 && !TaskLib.isIdle(task_, ledger)) {
             revert EnrolmentNotIdle(taskId, worker, TaskLib.lastActiveRound(ledger));
         }
         _endEnrolment(task_, taskId, worker);
@@ -142,7 +145,7 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
         }
         Ledger ledger = task_.ledgers[msg.sender];
         if (!TermLib.counts(ledger.term(), round)) revert NotEnrolled(taskId, msg.sender);
-        if (_keys.active[ledger.number()] == 0) revert NotActiveParticipant(msg.sender);
+        if (_keys.keyOf(ledger.number()) == 0) revert NotActiveParticipant(msg.sender);
         if (ledger.round() == round) revert UpdateAlreadySubmitted(round, msg.sender);
         uint256 index = intake.updates();
         if (index >= intake.maxUpdates()) revert RoundFull(uint16(intake.maxUpdates()));

@@ -90,9 +90,9 @@ library EcVrf {
         }
     }
 
-    /// @dev Whether a proof has the length that its counter asks for; without a byte, it has none.
+    /// @dev Whether a proof has the length that its counter asks for, which is never 0.
     function _isWhole(bytes calldata proof) private pure returns (bool) {
-        return proof.length != 0 && proof.length == lengthAt(_positionOf(proof));
+        return proof.length == lengthAt(_positionOf(proof));
     }
 
     /// @dev The message stands in memory, 291 bytes after the free pointer; the proof in call data, whole. Faults are gathered and looked at once:
