@@ -26,6 +26,7 @@ from flare_offchain.federation.aggregation.geometry import (
 )
 from flare_offchain.federation.aggregation.information import cross_entropies
 from flare_offchain.federation.aggregation.plan import SUM, Plan, RepeatedSum, publishable
+from flare_offchain.federation.aggregation.standing import Standing
 from flare_offchain.federation.aggregation.strategy import (
     AggregationStrategy,
     Judgement,
@@ -81,7 +82,7 @@ class MIAggregationStrategy(AggregationStrategy):
        reference, -1 to 1. The reference moves with the round: no absolute threshold can separate.
     5. A worker's standing is its mean score over the last rounds, this one included. Below `mi_threshold` the update is
        rejected, and so it is where its own score lies below -`mi_threshold`, whatever its worker has shown before
-       (`low_information`).
+       (`low_information`). Without labels trust once lost is won back only as fast as the reference is strong.
     6. Near-copies (a cosine of `clique_cosine`) share one vote, unless they are more than half of all.
     7. The mean of the accepted, clipped to CLIP times their own median norm, weighted by votes and (with
        `weigh_samples`) capped samples, is taken. Short malicious updates must not shorten the honest ones, so the
@@ -163,8 +164,12 @@ class MIAggregationStrategy(AggregationStrategy):
             learnt = np.ones(count)
         sound = np.rint(clips * MAX_MULTIPLIER) >= 1
         usable = sound & (learnt >= 0)
-        evidence = self._relative(scores, usable)
+        reference = self._reference(scores, usable)
+        evidence = np.clip(scores / reference, -1.0, 1.0)
         past = request.known_standings
+        if labels is None:
+            evidence = self._won_back(evidence, reference, past)
+        evidence = np.array([publishable(share) for share in evidence])
         standing = np.array([before.after(now).value for before, now in zip(past, evidence.tolist(), strict=True)])
         worst = evidence + abs(self.mi_threshold)
         margins = np.minimum(standing - self._cut(standing, usable & (worst >= 0)), worst)
@@ -218,15 +223,26 @@ class MIAggregationStrategy(AggregationStrategy):
     def _labels(self, request: SelectionRequest) -> NDArray[np.int64] | None:
         return request.probe.labels if self.use_labels and request.probe is not None else None
 
-    def _relative(self, scores: Floats, usable: NDArray[np.bool_]) -> Floats:
-        """Return evidence as a share of the reference, -1 to 1, as it is published."""
+    def _reference(self, scores: Floats, usable: NDArray[np.bool_]) -> float:
+        """Return the median evidence of the better half, above 0."""
         ordered = np.sort(scores[usable])[::-1]
         if len(ordered) < self.min_clients:
             raise NoAcceptableUpdate(f"only {len(ordered)} updates are neither noise nor out of range")
         reference = float(np.median(ordered[: (len(ordered) + 1) // 2]))
         if reference <= 0:
             raise NoAcceptableUpdate("the better half of the updates carries no information")
-        return np.array([publishable(share) for share in np.clip(scores / reference, -1.0, 1.0)])
+        return reference
+
+    def _won_back(self, evidence: Floats, reference: float, past: Sequence[Standing]) -> Floats:
+        """Return evidence in which a worker whose standing is below the cut rises by the reference's part of the way.
+
+        A share of next to nothing is chance. What stands in for labels is what the model believes, and that is what
+        attackers bend once chance has let them in; so chance must not make good what better evidence has shown.
+        """
+        before = np.array([standing.value for standing in past])
+        lost = np.array([standing.rounds > 0 for standing in past]) & (before < self.mi_threshold)
+        risen = before + min(1.0, reference) * (evidence - before)
+        return np.where(lost & (evidence > before), risen, evidence)
 
     def _cut(self, standing: Floats, usable: NDArray[np.bool_]) -> float:
         """Return the standing from which updates are accepted."""
