@@ -38,14 +38,14 @@ def round_row(summary: RoundSummary, workers: int) -> tuple[str, ...]:
 def render(monitor: Monitor) -> RenderableType:
     """Return the whole view."""
     network, moment = monitor.network, monitor.moment
-    parts: list[RenderableType] = [_head(monitor), Text(), _now(monitor)]
+    parts: list[RenderableType] = [_head(monitor), Text(), _now(monitor), Text()]
     if monitor.rounds:
-        parts.append(_rounds(monitor))
+        parts += [_rounds(monitor), Text()]
     parts.append(_workers(monitor.workers))
     complaints = monitor.complaints()
     told = [moment.fault] if moment.fault else complaints[-SHOWN_COMPLAINTS:]
     if told:
-        parts.append(Text("\n".join(told), "yellow"))
+        parts += [Text(), Text("\n".join(told), "yellow")]
     where = f"{network.settings.chain} {network.chain_daemon.url}   IPFS {network.kubo.endpoint}"
     return Panel(
         Group(*parts),
@@ -63,7 +63,9 @@ def _head(monitor: Monitor) -> Table:
     line = Table.grid(padding=(0, 3))
     line.add_row(
         Text(f"round {moment.round}/{rounds}", "bold"),
-        ProgressBar(total=rounds, completed=len(monitor.rounds), width=_BAR, complete_style="green"),
+        ProgressBar(
+            total=rounds, completed=len(monitor.rounds), width=_BAR, complete_style="green", finished_style="green"
+        ),
         Text.assemble(("accuracy ", "dim"), (_spark(accuracies), "cyan"), f" {100 * accuracies[-1]:.1f} %")
         if accuracies
         else Text("accuracy –", "dim"),
@@ -89,8 +91,10 @@ def _now(monitor: Monitor) -> Group:
             track.append(f" {name} ", "bold black on cyan")
         else:
             track.append(name, "green" if int(phase) < int(moment.phase) else "dim")
-    if moment.phase not in TRACK:
-        name = moment.phase.name.upper().strip("_")
+    if moment.phase is Phase.None_:
+        track.append("   no round yet", "dim")
+    elif moment.phase not in TRACK:
+        name = moment.phase.name.upper()
         track.append(f"   {name}", "bold green" if moment.phase is Phase.Finalized else "bold")
     counts = Text.assemble(
         *(("updates ", "dim"), f"{moment.updates}/{len(monitor.workers)}   "),
@@ -102,7 +106,7 @@ def _now(monitor: Monitor) -> Group:
 
 
 def _rounds(monitor: Monitor) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column in ("outcome", "seats") else "right", no_wrap=True)
     for summary in monitor.rounds[-SHOWN_ROUNDS:]:
@@ -114,7 +118,7 @@ def _rounds(monitor: Monitor) -> Table:
 
 
 def _workers(workers: list[WorkerStatus]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     table.add_column("worker", justify="right")
     table.add_column("account", style="dim", no_wrap=True)
     for column in _OF_WORKERS:
