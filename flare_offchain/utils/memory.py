@@ -67,19 +67,19 @@ def _library_parts() -> Iterator[_Mapping]:
     """Yield the parts of mapped shared libraries that are read-only."""
     part: _Mapping | None = None
     try:
-        lines = _SMAPS.read_text(errors="replace").splitlines()
+        with _SMAPS.open(errors="replace") as lines:
+            for line in lines:
+                words = line.split(maxsplit=5)
+                if not words[0].endswith(":"):
+                    if part is not None:
+                        yield part
+                    part = _part(words)
+                elif part is not None and words[0] == "Rss:":
+                    part.resident = int(words[1])
+                elif part is not None and words[0] == "Anonymous:":
+                    part.own = int(words[1])
     except OSError:
         return
-    for line in lines:
-        words = line.split(maxsplit=5)
-        if not words[0].endswith(":"):
-            if part is not None:
-                yield part
-            part = _part(words)
-        elif part is not None and words[0] == "Rss:":
-            part.resident = int(words[1])
-        elif part is not None and words[0] == "Anonymous:":
-            part.own = int(words[1])
     if part is not None:
         yield part
 
