@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from flare_offchain.core.errors import ConfigurationError, FlareError, MalformedObject, ProcessFailed, RoundAbandoned
 from flare_offchain.core.tensors import Weights
@@ -139,6 +140,9 @@ def test_errors_come_back_as_they_are(process: ModelProcess) -> None:
         ApartAdapter(process, "oracle", {})
     with pytest.raises(ConfigurationError, match="a device is auto, cpu or cuda"):
         ApartAdapter(process, "mlp", MLP, 0, "abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigurationError, match="there is no CUDA device here"):
+            ApartAdapter(process, "mlp", MLP, 0, "cuda")
     adapter = ApartAdapter(process, "mlp", MLP, 5, "cpu")
     before = adapter.get_weights()
     with pytest.raises(RoundAbandoned, match="diverged"):
