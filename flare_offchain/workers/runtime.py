@@ -23,7 +23,6 @@ from flare_offchain.core.errors import ConfigurationError, Retryable
 from flare_offchain.observability.health import Pulse, StatusServer
 from flare_offchain.observability.logging import Redactor
 from flare_offchain.observability.metrics import WorkerMetrics
-from flare_offchain.utils.memory import release_free_memory, release_library_pages
 from flare_offchain.workers.daemon import Actor, Daemon
 from flare_offchain.workers.keeper import Keeper
 from flare_offchain.workers.settings import KeySettings, SignerSettings, WorkerSettings
@@ -79,8 +78,6 @@ class Runtime:
             metrics=self.metrics,
             pulse=self.pulse,
         )
-        release_free_memory()
-        release_library_pages()
 
     def run(self) -> None:
         """Run the daemon until it is stopped. Raises as `Daemon.run`."""

@@ -49,3 +49,31 @@ def test_elsewhere_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flare_offchain.utils.memory._libc", lambda: None)
     assert release_library_pages() == 0
     release_free_memory()
+
+
+SETTLED = """
+import gc
+import web3
+from flare_offchain.utils.memory import settle
+
+class Node:
+    pass
+
+def cycle():
+    one, other = Node(), Node()
+    one.other, other.one = other, one
+
+settle()
+assert gc.get_freeze_count() > 50_000
+before = gc.get_stats()[2]["collections"]
+for _ in range(50_000):
+    cycle()
+assert gc.get_stats()[2]["collections"] > before
+assert gc.get_count()[0] < 100_000 and len(gc.get_objects()) < 20_000, len(gc.get_objects())
+"""
+
+
+def test_a_settled_process_finds_its_garbage() -> None:
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", SETTLED], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
