@@ -201,8 +201,7 @@ def two_with_one_key(folder: Path, quick: bool, chain: ChainKind) -> DrillResult
         drill.rounds(1)
         config = drill.network.workers[0].config
         twin = config.with_name("twin.toml")
-        text = config.read_text().replace('folder = "state"', 'folder = "twin"')
-        twin.write_text("\n".join(line for line in text.splitlines() if not line.startswith("port =")) + "\n")
+        twin.write_text(config.read_text().replace('folder = "state"', 'folder = "twin"'))
         log = config.with_name("twin.log")
         process = start_worker(twin, log)
         result.faults = 1
