@@ -136,6 +136,8 @@ class Worker:
         if position != self._scratch.position:
             self._scratch.position, self._scratch.declined = position, set()
             self._scratch.unexplained.clear()
+            if view.round.phase.terminal:
+                self.surroundings.objects.decoder.forget()
 
     def _output(self, view: View) -> int | None:
         if not any(view.round.seed):
