@@ -12,7 +12,7 @@ FORGE = $(wildcard node_modules/@foundry-rs/forge-*/bin/forge)
 DECISIVE := "proof of a seat" "one vote" "phase of an intake" "phase of a ballot" "proposer" "commitment" \
 	"deadline of an action" "deadline of a push"
 
-.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations mutants analysis symbolic invariants proofs coverage network-test network-anvil network-geth bench fuzz lock clean
+.PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations mutants analysis symbolic invariants proofs coverage network-test network-anvil network-geth clef bench fuzz lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -105,6 +105,10 @@ unit: setup ## Python tests with coverage
 network-test: setup setup-network ## 8 worker processes for 5 rounds on anvil and on geth, with Kubo; audited; drills
 	$(MAKE) --no-print-directory -j 2 network-anvil network-geth
 	FLARE_REQUIRE_NETWORK=1 $(BIN)/python -m pytest -n 2 -m slow tests/integration/network
+
+clef: setup ## Build Clef (needs Go; minutes, once) and have it sign
+	@scripts/install_clef.sh
+	$(BIN)/python -m pytest -n 0 tests/integration/signer/test_clef.py
 
 # Both at once: their workers mostly wait for blocks. With FedAvg every round that the network carries ends FINALIZED; other rules may
 # find that a round's updates make no better model, which is no fault of the network.

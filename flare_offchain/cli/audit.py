@@ -41,9 +41,12 @@ def audit(
 ) -> int:
     """Audit, show the result, and return 1 where there is a finding."""
     from flare_offchain.cli.auditing import audit_network, audit_run
+    from flare_offchain.utils.memory import release_library_pages
 
     place.check()
     expected = _block_hash(head)
+    # An auditor may be small: what importing numpy and others touched goes before the chain's libraries come.
+    release_library_pages()
     if place.run is not None:
         result = audit_run(place.run, task, rounds, expected)
     else:

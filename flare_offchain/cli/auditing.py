@@ -35,6 +35,7 @@ from flare_offchain.core.types import Address
 from flare_offchain.federation.update import TaskIdentity
 from flare_offchain.storage.local import LocalStorageProvider
 from flare_offchain.storage.provider import StorageProvider
+from flare_offchain.utils.memory import release_library_pages
 
 if TYPE_CHECKING:
     from flare_offchain.blockchain.recorded_chain import RecordedChain
@@ -82,6 +83,7 @@ def audit_network(place: Place, task: int | None, rounds: list[int] | None, head
     with open_network(place) as network:
         store = network.store
         evidence = _network_evidence(ledger, network)
+        release_library_pages()
         _check_state(ledger, network, evidence)
         if head is not None:
             _check_head(ledger, evidence, head)

@@ -151,6 +151,13 @@ def _watch(monitor: Monitor, output: Output) -> None:
             live.update(render(monitor))
 
 
+def _shows_all(monitor: Monitor) -> bool:
+    """Whether the view, which stays on the terminal, already shows every round."""
+    from flare_offchain.devnet.view import SHOWN_ROUNDS
+
+    return sys.stderr.isatty() and len(monitor.rounds) <= SHOWN_ROUNDS
+
+
 def _note(monitor: Monitor, output: Output, ended: list[RoundSummary]) -> None:
     for summary in ended:
         output.emit({"event": "round", **summary.to_json()})
@@ -172,7 +179,8 @@ def _report(monitor: Monitor, output: Output) -> None:
     from flare_offchain.devnet.view import COLUMNS, round_row
 
     count = len(monitor.workers)
-    output.table("", COLUMNS, [round_row(summary, count) for summary in monitor.rounds])
+    if not (_shows_all(monitor) and sys.stdout.isatty()):
+        output.table("", COLUMNS, [round_row(summary, count) for summary in monitor.rounds])
     steps: dict[str, int] = {}
     for worker in monitor.workers:
         worker.follow()

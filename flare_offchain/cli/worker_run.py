@@ -34,6 +34,7 @@ def run(config: Config = Path("worker.toml"), dry: Dry = False) -> int:
 
     from flare_offchain.core.errors import FlareError
     from flare_offchain.observability.logging import configure_logging
+    from flare_offchain.utils.memory import settle
     from flare_offchain.workers.runtime import Service, logger
     from flare_offchain.workers.settings import WorkerSettings
 
@@ -43,7 +44,7 @@ def run(config: Config = Path("worker.toml"), dry: Dry = False) -> int:
     try:
         service = Service(settings, redactor)
         _stop_on_signals(service.stop)
-        service.run()
+        service.run(lambda runtime: settle())
     except FlareError as error:
         logger.error("%s", error, extra={"kind": type(error).__name__})
         raise

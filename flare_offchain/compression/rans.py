@@ -41,13 +41,14 @@ def _starts(table: int) -> NDArray[np.uint32]:
 
 
 @cache
-def _slots(table: int) -> UInt8Array:
-    return np.repeat(np.arange(SYMBOLS, dtype=np.uint8), frequencies(table))
+def _slots(table: int) -> bytes:
+    """Return the symbol of each slot. Bytes: as a list of 2**14 integers each table would hold 128 KiB."""
+    return np.repeat(np.arange(SYMBOLS, dtype=np.uint8), frequencies(table)).tobytes()
 
 
 @cache
-def _lists(table: int) -> tuple[list[int], list[int], list[int]]:
-    return frequencies(table).tolist(), _starts(table).tolist(), _slots(table).tolist()
+def _lists(table: int) -> tuple[list[int], list[int], bytes]:
+    return frequencies(table).tolist(), _starts(table).tolist(), _slots(table)
 
 
 def encode(symbols: UInt8Array, tables: UInt8Array) -> bytes:
@@ -140,7 +141,7 @@ def _decode_rows(
     used, index = np.unique(tables, return_inverse=True)
     frequency = np.stack([frequencies(int(table)) for table in used]).astype(np.uint64).reshape(-1)
     start = np.stack([_starts(int(table)) for table in used]).astype(np.uint64).reshape(-1)
-    slots = np.stack([_slots(int(table)) for table in used]).reshape(-1)
+    slots = np.frombuffer(b"".join(_slots(int(table)) for table in used), np.uint8)
     by_slot, by_symbol = index.astype(np.uint64) * np.uint64(TOTAL), index.astype(np.uint64) * np.uint64(SYMBOLS)
     symbols, position = np.empty(tables.size, np.uint8), 0
     for first in range(0, tables.size, lanes):

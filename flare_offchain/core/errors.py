@@ -59,6 +59,10 @@ class SignerUnavailable(Retryable):
     """The signer that holds the account's key elsewhere did not answer."""
 
 
+class ProcessFailed(Retryable):
+    """A process of our own that computes something ended or failed: another one may do it."""
+
+
 class SignerRefused(Fatal):
     """A signer elsewhere refuses to sign, or has signed something else than it was asked to."""
 

@@ -16,7 +16,7 @@ from flare_offchain.core.phases import Phase
 from flare_offchain.devnet.chain_daemon import ChainKind
 from flare_offchain.devnet.drills import STOPPED_FOR_GOOD, DrillNetwork, DrillResult, drill_network
 from flare_offchain.devnet.endurance import endurance
-from flare_offchain.devnet.machine_drills import full_disk, restarted_nodes, wrong_clocks
+from flare_offchain.devnet.machine_drills import full_disk, killed_training, restarted_nodes, wrong_clocks
 from flare_offchain.devnet.processes import start_worker
 from flare_offchain.devnet.proxy import Fault, Proxy, answering, wrong_bytes
 from flare_offchain.devnet.victim import points
@@ -200,8 +200,7 @@ def two_with_one_key(folder: Path, quick: bool, chain: ChainKind) -> DrillResult
         drill.rounds(1)
         config = drill.network.workers[0].config
         twin = config.with_name("twin.toml")
-        text = config.read_text().replace('folder = "state"', 'folder = "twin"')
-        twin.write_text("\n".join(line for line in text.splitlines() if not line.startswith("port =")) + "\n")
+        twin.write_text(config.read_text().replace('folder = "state"', 'folder = "twin"'))
         log = config.with_name("twin.log")
         process = start_worker(twin, log)
         result.faults = 1
@@ -259,6 +258,7 @@ def _set_chain_id(config: Path, chain_id: int) -> None:
 
 DRILLS: dict[str, Drill] = {
     "kill": killed,
+    "trainer": killed_training,
     "rpc": rpc_faults,
     "chain-id": wrong_chain,
     "store": store_faults,

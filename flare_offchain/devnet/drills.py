@@ -258,6 +258,7 @@ def drill_network(
     folder: Path,
     *,
     workers: int = 4,
+    model: str = "softmax",
     chain: ChainKind = "anvil",
     program: tuple[str, ...] = WORKER,
     prepare: Callable[[Devnet], None] = lambda network: None,
@@ -269,7 +270,7 @@ def drill_network(
     scenario: dict[str, Any] = {
         "workers": workers,
         "rounds": ROUNDS,
-        "model": "softmax",
+        "model": model,
         "aggregation": "fedavg",
         "epochs": 1,
     }

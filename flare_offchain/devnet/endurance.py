@@ -49,9 +49,13 @@ def resident(pid: int) -> float:
 
 def _told(readings: np.ndarray) -> str:
     hours, memory = readings[:, 0] - readings[0, 0], readings[:, 1:]
-    slopes = np.polyfit(hours, memory, 1)[0]
-    each = ", ".join(f"{slope:.1f}" for slope in slopes)
+    # Tables and caches fill within some rounds; what a round itself leaves shows in the second half.
+    half = len(readings) // 2
+    late = np.polyfit(hours[half:], memory[half:], 1)[0]
+    by_round = 1024 * np.polyfit(np.arange(half, len(readings)), memory[half:], 1)[0]
+    each = ", ".join(f"{slope:.1f}" for slope in np.polyfit(hours, memory, 1)[0])
     return (
         f"memory over {60 * hours[-1]:.0f} minutes: {memory[-1].max():.0f} MiB at most, growing by {each} MiB/h "
-        "(least squares, by worker)"
+        f"(least squares, by worker); in the second half by {late.min():.1f} to {late.max():.1f} MiB/h, "
+        f"{by_round.min():.0f} to {by_round.max():.0f} KiB a round"
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flare_offchain.core.phases import Phase
@@ -93,6 +96,40 @@ def _fill(path: Path) -> None:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
+
+
+def killed_training(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:
+    """kill −9 of the processes that train, as a system does that runs out of memory; the workers themselves live on."""
+    result = DrillResult("the process that trains is killed")
+    with drill_network(folder, model="mlp", chain=chain) as drill:
+        drill.rounds(1)
+        for number in range(4 if quick else 16):
+            _kill_training(drill, number, result)
+        result.recovery_blocks = float(drill.blocks_until_progress())
+        drill.rounds(1 if quick else 2)
+        drill.count(result)
+    return result
+
+
+def _kill_training(drill: DrillNetwork, number: int, result: DrillResult) -> None:
+    """Wait until a worker's process has one of its own, and kill that a moment later: another moment each time."""
+    worker = number % len(drill.network.workers)
+    drill.until(lambda: bool(children(drill.network.processes[worker].pid)), 180, f"training of worker {worker + 1}")
+    time.sleep(0.3 * (number % 7))
+    for child in children(drill.network.processes[worker].pid):
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+            result.faults += 1
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started and that still run."""
+    found = subprocess.run(  # noqa: S603 (the system's own program)
+        ["pgrep", "-P", str(pid)],  # noqa: S607
+        capture_output=True,
+        text=True,
+    )
+    return [int(line) for line in found.stdout.split()]
 
 
 def wrong_clocks(folder: Path, quick: bool, chain: ChainKind) -> DrillResult:

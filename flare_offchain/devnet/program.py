@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from flare_offchain.observability.logging import configure_logging
+from flare_offchain.utils.memory import settle
 from flare_offchain.workers.runtime import Runtime, Service
 from flare_offchain.workers.settings import WorkerSettings
 
@@ -18,4 +19,9 @@ def serve(config: Path, ready: Callable[[Runtime], None] = lambda runtime: None)
     service = Service(settings, configure_logging(settings.log_level, json_lines=True, stream=sys.stdout))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
-    service.run(ready)
+
+    def started(runtime: Runtime) -> None:
+        settle()
+        ready(runtime)
+
+    service.run(started)

@@ -23,7 +23,7 @@ from flare_offchain.blockchain.keys import derive_account, derive_vrf_key, write
 from flare_offchain.consensus.chain_proof import prove_for_chain
 from flare_offchain.consensus.identities import possession_alpha
 from flare_offchain.core.types import Address
-from flare_offchain.devnet.chain_daemon import free_port, fund
+from flare_offchain.devnet.chain_daemon import fund
 from flare_offchain.devnet.settings import DevnetSettings
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.simulation.data import PreparedData
@@ -101,12 +101,20 @@ def _join(settings: DevnetSettings, chain: EthereumConnector, task: LocalTask, w
 
 @dataclass(frozen=True, slots=True)
 class WorkerFiles:
-    """Where one worker's settings and log are, its address, and where it tells how it is."""
+    """Where one worker's settings and log are, and its address."""
 
     address: Address
     config: Path
     log: Path
-    status: str
+
+    @property
+    def status(self) -> str:
+        """Where its newest start serves health and metrics, as its log says; empty before."""
+        found = ""
+        for line in self.log.read_bytes().splitlines():
+            if b'"message": "started"' in line:
+                found = str(json.loads(line)["status"])
+        return found
 
 
 def write_worker(
@@ -120,13 +128,12 @@ def write_worker(
     write_account(folder / "account.json", account, password, work=KEY_WORK)
     write_vrf_key(folder / "vrf.json", derive_vrf_key(seed, worker + 1), password, work=KEY_WORK)
     np.savez(folder / "data.npz", features=part.features, labels=part.labels)
-    port = free_port()
-    (folder / "worker.toml").write_text(_toml(settings, worker, task.task_id, url, ipfs, port))
+    (folder / "worker.toml").write_text(_toml(settings, worker, task.task_id, url, ipfs))
     address = Address(account.address)
-    return WorkerFiles(address, folder / "worker.toml", folder / "worker.log", f"http://127.0.0.1:{port}")
+    return WorkerFiles(address, folder / "worker.toml", folder / "worker.log")
 
 
-def _toml(settings: DevnetSettings, worker: int, task_id: int, url: str, ipfs: tuple[str, ...], port: int) -> str:
+def _toml(settings: DevnetSettings, worker: int, task_id: int, url: str, ipfs: tuple[str, ...]) -> str:
     scenario = settings.scenario
     pace = "\n".join(f"{name} = {value!r}" for name, value in settings.pace.items())
     return f"""# Worker {worker + 1} of a local network.
@@ -161,8 +168,9 @@ device = {json.dumps(scenario.device)}
 [pace]
 {pace}
 
+# A free one at every start: one chosen before may be another program's by then.
 [status]
-port = {port}
+port = 0
 
 [log]
 level = {json.dumps(settings.log_level)}

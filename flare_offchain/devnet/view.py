@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -17,6 +17,9 @@ COLUMNS = ("round", "outcome", "accuracy", "accepted", "seats", "attempts", "byt
 TRACK = (Phase.Training, Phase.Sortition, Phase.Aggregation, Phase.Validation, Phase.Reveal)
 _LEVELS = "▁▂▃▄▅▆▇█"
 _BAR = 24
+_LEAST_FIRST = ("blocks", "gas/worker", "attempts", "seats", "bytes/update", "accepted")
+"""Columns in the order in which a narrow terminal does without them."""
+_GAP = 3
 _OF_WORKERS = ("did last", "steps", "gas")
 
 
@@ -38,14 +41,14 @@ def round_row(summary: RoundSummary, workers: int) -> tuple[str, ...]:
 def render(monitor: Monitor) -> RenderableType:
     """Return the whole view."""
     network, moment = monitor.network, monitor.moment
-    parts: list[RenderableType] = [_head(monitor), Text(), _now(monitor)]
+    parts: list[RenderableType] = [_head(monitor), Text(), _now(monitor), Text()]
     if monitor.rounds:
-        parts.append(_rounds(monitor))
+        parts += [_Rounds(monitor), Text()]
     parts.append(_workers(monitor.workers))
     complaints = monitor.complaints()
     told = [moment.fault] if moment.fault else complaints[-SHOWN_COMPLAINTS:]
     if told:
-        parts.append(Text("\n".join(told), "yellow"))
+        parts += [Text(), Text("\n".join(told), "yellow")]
     where = f"{network.settings.chain} {network.chain_daemon.url}   IPFS {network.kubo.endpoint}"
     return Panel(
         Group(*parts),
@@ -63,7 +66,9 @@ def _head(monitor: Monitor) -> Table:
     line = Table.grid(padding=(0, 3))
     line.add_row(
         Text(f"round {moment.round}/{rounds}", "bold"),
-        ProgressBar(total=rounds, completed=len(monitor.rounds), width=_BAR, complete_style="green"),
+        ProgressBar(
+            total=rounds, completed=len(monitor.rounds), width=_BAR, complete_style="green", finished_style="green"
+        ),
         Text.assemble(("accuracy ", "dim"), (_spark(accuracies), "cyan"), f" {100 * accuracies[-1]:.1f} %")
         if accuracies
         else Text("accuracy –", "dim"),
@@ -89,8 +94,10 @@ def _now(monitor: Monitor) -> Group:
             track.append(f" {name} ", "bold black on cyan")
         else:
             track.append(name, "green" if int(phase) < int(moment.phase) else "dim")
-    if moment.phase not in TRACK:
-        name = moment.phase.name.upper().strip("_")
+    if moment.phase is Phase.None_:
+        track.append("   no round yet", "dim")
+    elif moment.phase not in TRACK:
+        name = moment.phase.name.upper()
         track.append(f"   {name}", "bold green" if moment.phase is Phase.Finalized else "bold")
     counts = Text.assemble(
         *(("updates ", "dim"), f"{moment.updates}/{len(monitor.workers)}   "),
@@ -102,20 +109,39 @@ def _now(monitor: Monitor) -> Group:
     return Group(track, counts)
 
 
-def _rounds(monitor: Monitor) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
-    for column in COLUMNS:
-        table.add_column(column, justify="left" if column in ("outcome", "seats") else "right", no_wrap=True)
-    for summary in monitor.rounds[-SHOWN_ROUNDS:]:
-        cells = [Text(cell) for cell in round_row(summary, len(monitor.workers))]
-        cells[1].stylize("green" if summary.outcome == "FINALIZED" else "yellow")
-        cells[2].stylize("bold")
-        table.add_row(*cells)
-    return table
+class _Rounds:
+    """The rounds as a table that leaves columns out where the terminal is too narrow for all of them."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._rows = [round_row(summary, len(monitor.workers)) for summary in monitor.rounds[-SHOWN_ROUNDS:]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Render it."""
+        shown = fitting(self._rows, options.max_width)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+        for column in shown:
+            table.add_column(column, justify="left" if column in ("outcome", "seats") else "right", no_wrap=True)
+        for row in self._rows:
+            cells = {name: Text(cell) for name, cell in zip(COLUMNS, row, strict=True)}
+            cells["outcome"].stylize("green" if cells["outcome"].plain == "FINALIZED" else "yellow")
+            cells["accuracy"].stylize("bold")
+            table.add_row(*(cells[name] for name in shown))
+        yield table
+
+
+def fitting(rows: list[tuple[str, ...]], width: int) -> list[str]:
+    """Return the columns that fit into so many characters beside each other; the first three always stay."""
+    widths = {name: max(len(name), *(len(row[n]) for row in rows)) for n, name in enumerate(COLUMNS)}
+    shown = list(COLUMNS)
+    for name in _LEAST_FIRST:
+        if sum(widths[kept] for kept in shown) + _GAP * (len(shown) - 1) <= width:
+            break
+        shown.remove(name)
+    return shown
 
 
 def _workers(workers: list[WorkerStatus]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     table.add_column("worker", justify="right")
     table.add_column("account", style="dim", no_wrap=True)
     for column in _OF_WORKERS:

@@ -32,8 +32,13 @@ class DecodedUpdates:
     def turn_to(self, round_key: object) -> None:
         """Forget the updates of every other round."""
         if round_key != self._round:
-            self._round, self._bytes = round_key, 0
-            self._kept.clear()
+            self.forget()
+            self._round = round_key
+
+    def forget(self) -> None:
+        """Forget all updates: their round is over."""
+        self._round, self._bytes = None, 0
+        self._kept.clear()
 
     def decode(self, data: bytes, schema: ModelSchema, context: bytes) -> DecodedUpdate:
         """Return what `decode_update` returns.

@@ -8,7 +8,6 @@ encoding and the final operations are those of docs/protocol.md §6.
 from __future__ import annotations
 
 import hashlib
-import operator
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,30 +131,6 @@ def weighted_sum(updates: Sequence[DecodedUpdate], multipliers: Sequence[int], s
             for tensor in schema.tensors
         },
     )
-
-
-class RepeatedSum:
-    """`weighted_sum` for a caller that asks for the same sum twice, to try a step and then to take it.
-
-    The second time the sum is handed over and forgotten, with the updates that it holds on to.
-    """
-
-    def __init__(self) -> None:
-        self._kept: tuple[tuple[DecodedUpdate, ...], tuple[int, ...], ExactSums] | None = None
-
-    def first(self, updates: Sequence[DecodedUpdate], multipliers: Sequence[int], schema: ModelSchema) -> ExactSums:
-        """Return the sum and keep it for the second time."""
-        sums = weighted_sum(updates, multipliers, schema)
-        self._kept = tuple(updates), tuple(multipliers), sums
-        return sums
-
-    def second(self, updates: Sequence[DecodedUpdate], multipliers: Sequence[int], schema: ModelSchema) -> ExactSums:
-        """Return the kept sum where it is of the very same updates and multipliers, else compute it."""
-        kept, self._kept = self._kept, None
-        if kept is not None and kept[1] == tuple(multipliers) and kept[2].schema == schema:
-            if len(kept[0]) == len(updates) and all(map(operator.is_, kept[0], updates)):
-                return kept[2]
-        return weighted_sum(updates, multipliers, schema)
 
 
 def apply(sums: ExactSums, divisor: int, base: Weights) -> dict[str, Float32Array]:

@@ -28,7 +28,7 @@ from flare_offchain.federation.report import MALFORMED, UNAVAILABLE, USED, Repor
 from flare_offchain.federation.server_optimiser import ServerOptimiser, server_optimiser
 from flare_offchain.federation.spec import TaskSpec
 from flare_offchain.federation.update import TaskIdentity, update_context
-from flare_offchain.models.forward import forward_function, forward_many_function
+from flare_offchain.models.forward import IN_PROCESS, Forwards
 from flare_offchain.storage.cid import content_id
 from flare_offchain.utils.serialization import read_model, read_safetensors, write_model
 
@@ -68,7 +68,8 @@ class RoundInputs:
 
     `objects[i]` is the checked object of update i, or None where no store has it. `state` is the checked object of what
     the task's server optimiser remembered before the round; None before the first finalized round, and where the task
-    has no server optimiser. `decoder` may be shared.
+    has no server optimiser. `decoder` may be shared. `forwards` says where
+    logits are computed: it does not show in them.
     `standings` are those of the newest report that was finalized before, by `worker_key`; empty where there is none or
     the rule does not remember.
     """
@@ -86,6 +87,7 @@ class RoundInputs:
     state: bytes | None = None
     decoder: DecodedUpdates = field(default_factory=DecodedUpdates, repr=False, compare=False)
     standings: Mapping[bytes, Standing] = field(default_factory=dict)
+    forwards: Forwards = field(default=IN_PROCESS, repr=False, compare=False)
 
     @property
     def schema(self) -> ModelSchema:
@@ -122,9 +124,9 @@ class RoundInputs:
             sample_weights=[self.updates[i].weight(self.sample_cap) for i in indices],
             base=self.base,
             schema=self.schema,
-            forward=forward_function(self.spec.model.name, self.spec.model.parameters),
+            forward=self.forwards.one(self.spec.model.name, self.spec.model.parameters),
             probe=probe,
-            forward_many=forward_many_function(self.spec.model.name, self.spec.model.parameters),
+            forward_many=self.forwards.many(self.spec.model.name, self.spec.model.parameters),
             standings=[self._standing(i) for i in indices],
         )
 

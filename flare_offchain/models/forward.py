@@ -7,6 +7,7 @@ asked for. BLAS and torch are held to one thread: the number of threads must not
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,18 @@ def forward_many_function(architecture: str, parameters: Parameters) -> ForwardM
         return np.stack([forward({name: array[i] for name, array in stacked.items()}, features) for i in range(count)])
 
     return one_by_one
+
+
+@dataclass(frozen=True, slots=True)
+class Forwards:
+    """Where logits are computed: for one model at a time, and for many at once, by architecture and parameters."""
+
+    one: Callable[[str, Parameters], Forward]
+    many: Callable[[str, Parameters], ForwardMany]
+
+
+IN_PROCESS = Forwards(forward_function, forward_many_function)
+"""In this process, with torch loaded where an architecture needs it."""
 
 
 def _torch_forward(architecture: Architecture) -> Forward:

@@ -57,6 +57,11 @@ def is_offered(name: str) -> bool:
     return name in _offered
 
 
+def offered_path(name: str) -> str | None:
+    """Return package.module:Class of an offered module; None where the name stands for none."""
+    return _offered.get(name)
+
+
 def own_adapter(name: str, parameters: Parameters, seed: int = 0, device: str = "cpu") -> ModelAdapter:
     """Return an adapter of an offered module, its constructor called with the spec's parameters.
 

@@ -11,6 +11,7 @@ from flare_offchain.core.errors import ConfigurationError, RoundAbandoned
 from flare_offchain.core.tensors import ModelSchema
 from flare_offchain.federation.gather import TaskObjects
 from flare_offchain.federation.update import TaskIdentity
+from flare_offchain.models.apart import ModelProcess, build_adapter_apart, forwards_apart
 from flare_offchain.models.own import offer_modules
 from flare_offchain.storage import IPFSStorageProvider, LocalStorageProvider
 from flare_offchain.storage.provider import StorageProvider
@@ -39,8 +40,9 @@ def build_worker(
     history: History,
     account: Signer,
     vrf_key: VrfKey,
+    process: ModelProcess,
 ) -> Worker:
-    """Return the worker of an account. Raises as `build_trainer`."""
+    """Return the worker of an account, whose torch, if it needs any, is in `process`. Raises as `build_trainer`."""
     offer_modules(settings.modules)
     store = open_store(settings.store)
     surroundings = Surroundings(
@@ -55,8 +57,8 @@ def build_worker(
         objects=TaskObjects(store),
         journal=FolderJournal(settings.folder / "journal"),
     )
-    trainer = build_trainer(settings, surroundings) if settings.data is not None else None
-    return Worker(surroundings, trainer, CommitteeRole(PATIENCE))
+    trainer = build_trainer(settings, surroundings, process) if settings.data is not None else None
+    return Worker(surroundings, trainer, CommitteeRole(PATIENCE, forwards_apart(process)))
 
 
 def open_store(store: StoreSettings) -> StorageProvider:
@@ -73,14 +75,12 @@ def worker_data(settings: WorkerSettings) -> Dataset:
     return load_dataset(settings.data.name, settings.data.path)
 
 
-def build_trainer(settings: WorkerSettings, s: Surroundings) -> TrainerRole:
+def build_trainer(settings: WorkerSettings, s: Surroundings, process: ModelProcess) -> TrainerRole:
     """Return what trains with the task's spec on the worker's data.
 
     Raises:
         FlareError: the task's objects or the data cannot be had, or do not fit each other.
     """
-    from flare_offchain.models.builder import build_adapter
-
     task = s.history.refresh()
     spec, genesis = s.objects.spec(task.spec), s.objects.model(task.genesis)
     data = worker_data(settings)
@@ -88,7 +88,7 @@ def build_trainer(settings: WorkerSettings, s: Surroundings) -> TrainerRole:
     expected = spec.model.parameters.get("classes")
     if isinstance(expected, int) and classes > expected:
         raise ConfigurationError(f"the data has labels up to {classes - 1}, the task's model knows {expected} classes")
-    adapter = build_adapter(spec.model.name, spec.model.parameters, device=settings.device)
+    adapter = build_adapter_apart(process, spec.model.name, spec.model.parameters, device=settings.device)
     schema = ModelSchema.of(genesis)
     if schema != adapter.schema:
         raise RoundAbandoned("the task's genesis model is not of the architecture that its spec names")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flare_offchain.blockchain.outcomes import TransactionOutcome
 from flare_offchain.consensus.identities import bitmap_digest, inner_hash, proposal_digest, vote_commitment
 from flare_offchain.core.errors import IntegrityError, ObjectNotFound, RoundAbandoned
@@ -17,6 +19,7 @@ from flare_offchain.federation.round import (
     aggregate_round,
     check_proposal,
 )
+from flare_offchain.models.forward import IN_PROCESS, Forwards
 from flare_offchain.workers.plan import View, seat_of
 from flare_offchain.workers.surroundings import Surroundings, round_history
 
@@ -27,10 +30,11 @@ class CommitteeRole:
     Args:
         patience: for which part of a phase, 0 to 1, to wait for objects that cannot be had yet: they may be on their
             way, or the store may recover. After that they count as withheld.
+        forwards: where models are evaluated.
     """
 
-    def __init__(self, patience: float = 0.0) -> None:
-        self.patience = patience
+    def __init__(self, patience: float = 0.0, forwards: Forwards = IN_PROCESS) -> None:
+        self.patience, self.forwards = patience, forwards
 
     def inputs(self, s: Surroundings, view: View) -> RoundInputs:
         """Gather what the round's result depends on.
@@ -49,7 +53,7 @@ class CommitteeRole:
         missing = [index for index, data in inputs.objects.items() if data is None]
         if missing and self._waits(view):
             raise ObjectNotFound(f"round {view.round.round}: updates {missing} cannot be had yet; trying again")
-        return inputs
+        return replace(inputs, forwards=self.forwards)
 
     def _waits(self, view: View) -> bool:
         """Whether the phase is young enough to wait for objects."""

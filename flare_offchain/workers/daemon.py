@@ -20,6 +20,7 @@ from flare_offchain.core.errors import ConfigurationError, Fatal, Retryable, Rou
 from flare_offchain.core.types import Address
 from flare_offchain.observability.health import Pulse
 from flare_offchain.observability.metrics import WorkerMetrics
+from flare_offchain.utils.memory import release_free_memory
 from flare_offchain.workers.keeper import SHARED, Done, sharers, turn
 from flare_offchain.workers.plan import Step, View, Wait
 from flare_offchain.workers.rhythm import Rhythm
@@ -221,6 +222,8 @@ class Daemon:
     def _wait_for(self, wait: Wait) -> None:
         if wait.reason != self._wait.reason:
             logger.info("waiting", extra={"reason": wait.reason})
+            # What the steps before have computed with is not needed while it waits.
+            release_free_memory()
         self._wait = wait
 
     def _measure(self, view: View) -> None:

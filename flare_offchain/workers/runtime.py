@@ -128,9 +128,11 @@ class Runtime:
         if settings.role == "keeper" or vrf_key is None:
             return keeper.use(account)
         # A keeper does without what a worker computes with, and without its memory.
+        from flare_offchain.models.apart import ModelProcess
         from flare_offchain.workers.building import build_worker
 
-        return build_worker(settings, self.chain, self.deployment, self.history, account, vrf_key)
+        process = self._open.enter_context(ModelProcess(settings.training_timeout))
+        return build_worker(settings, self.chain, self.deployment, self.history, account, vrf_key, process)
 
 
 def open_keys(keys: KeySettings) -> tuple[Signer, VrfKey | None, list[str]]:

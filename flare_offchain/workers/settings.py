@@ -36,7 +36,7 @@ _KNOWN = {
     "task": {"id"},
     "keys": {"account", "vrf", "password_file", "signer", "address", "method", "timeout"},
     "data": {"name", "path"},
-    "training": {"enabled", "seed", "device"},
+    "training": {"enabled", "seed", "device", "timeout"},
     "pace": {"poll", "turn_blocks", "turn_seconds", "first_delay", "max_delay", "quiet_limit"},
     "status": {"host", "port", "limit", "enabled"},
     "log": {"level", "json"},
@@ -131,6 +131,7 @@ class WorkerSettings:
     data: DataSettings | None
     training_seed: int | None
     device: str
+    training_timeout: float
     modules: Mapping[str, str]
     pace: Pace
     status: StatusSettings
@@ -160,6 +161,7 @@ class WorkerSettings:
             data=DataSettings(reader.text("data.name", "npz"), reader.path("data.path", None)) if trains else None,
             training_seed=reader.number("training.seed", None),
             device=reader.text("training.device", "cpu"),
+            training_timeout=reader.seconds("training.timeout", 3600.0),
             modules=_modules(reader),
             pace=Pace(**reader.section("pace")),
             status=StatusSettings(

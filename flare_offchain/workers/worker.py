@@ -139,6 +139,8 @@ class Worker:
         if position != self._scratch.position:
             self._scratch.position, self._scratch.declined = position, set()
             self._scratch.unexplained.clear()
+            if view.round.phase.terminal:
+                self.surroundings.objects.decoder.forget()
 
     def _lower_claims(self, view: View) -> int:
         """Count the claims lower than one's own would be, where that decides whether it is worth its gas."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 from _harness import BenchmarkFailed
@@ -39,7 +40,8 @@ class Setting:
     """What is trained, and who attacks: the same for every rule.
 
     Each round every client takes `steps` steps of plain SGD on `batch` samples drawn with replacement from its own.
-    The last `malicious` clients attack. Accuracy is the mean over the `final_rounds` last rounds.
+    `test` is a number of samples, or None for the data set's own test part. The last `malicious`
+    clients attack. Accuracy is the mean over the `final_rounds` last rounds.
     """
 
     data: str
@@ -53,7 +55,7 @@ class Setting:
     hidden: tuple[int, ...] = (64,)
     pool: int = 300
     probe: int = 100
-    test: int = 400
+    test: int | None = 400
     final_rounds: int = 5
 
     def describe(self) -> str:
@@ -61,7 +63,8 @@ class Setting:
         return (
             f"{self.data}, {self.scheme}: {self.malicious} of {self.clients} clients attack; {self.rounds} rounds of "
             f"{self.steps} steps of {self.batch} samples, rate {self.learning_rate}, hidden {list(self.hidden)}, "
-            f"probe {self.probe} of {self.pool}, {self.test} test samples, mean of the last {self.final_rounds} rounds"
+            f"probe {self.probe} of {self.pool}, {self.test or 'its own'} test samples, "
+            f"mean of the last {self.final_rounds} rounds"
         )
 
 
@@ -81,17 +84,19 @@ class Outcome:
 
 @dataclass
 class World:
-    """The data of one setting and seed."""
+    """The data of one setting and seed; `folder` holds the data set's files, where it is read from files."""
 
     setting: Setting
     seed: int
+    folder: Path | None = None
     train: Dataset = field(init=False)
     pool: Dataset = field(init=False)
     test: Dataset = field(init=False)
     shares: list[np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
-        parts = split(load_dataset(self.setting.data), self.seed, probe=self.setting.pool, test=self.setting.test)
+        data = _load(self.setting.data, self.folder)
+        parts = split(data, self.seed, probe=self.setting.pool, test=self.setting.test)
         self.train, self.pool, self.test = (_flat(part) for part in (parts.train, parts.probe, parts.test))
         self.shares = partition(self.train, self.setting.scheme, self.setting.clients, self.seed)
 
@@ -321,6 +326,12 @@ class Federation:
 def train_clean(world: World) -> float:
     """Return the accuracy of FedAvg over the honest clients alone."""
     return Federation(world, FedAvg(), None, clean=True).run().accuracy
+
+
+@cache
+def _load(name: str, folder: Path | None) -> Dataset:
+    """Return a data set, read once a process."""
+    return load_dataset(name, folder)
 
 
 def _flat(data: Dataset) -> Dataset:

@@ -5,7 +5,7 @@ probe has 100 digits. Updates are a step of SGD on eight digits each, so that no
 everything that turns updates into verdicts: Gram matrix, noise test, forwards, mutual information, votes. Aggregation
 is that, the plan with its accept test, the exact sum and the model. Each is measured `REPETITIONS` times; the median
 counts. Times are processor time of one thread, so that other work on the machine counts little. Peak memory is what is
-allocated on top of the decoded updates during an aggregation.
+allocated on top of the decoded updates during an aggregation. Other combinations of the accepted are measured once.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from _attacked import Population, Setting
@@ -32,6 +33,7 @@ from flare_offchain.federation.aggregation.evidence import labelled_evidence
 from flare_offchain.federation.aggregation.geometry import clip_factors, gram_matrix, norms
 from flare_offchain.federation.aggregation.mutual_information import MIAggregationStrategy
 from flare_offchain.federation.aggregation.strategy import SelectionRequest, quantise
+from flare_offchain.federation.aggregation.survivors import COMBINATIONS, MEAN
 from flare_offchain.federation.exact_sum import apply
 from flare_offchain.federation.probe import Probe
 from flare_offchain.models.architectures import initial_weights
@@ -64,18 +66,18 @@ def make_request(seed: int, workers: int) -> SelectionRequest:
     return SelectionRequest(updates, [16] * workers, base, schema, forward, probe, many)
 
 
-def aggregate(request: SelectionRequest) -> None:
-    """Select, sum and apply, as a proposer does."""
-    strategy = MIAggregationStrategy()
+def aggregate(request: SelectionRequest, combination: str = MEAN) -> None:
+    """Select, combine and apply, as a proposer does."""
+    strategy = MIAggregationStrategy(combination=combination)
     plan = strategy.select(request)
     apply(strategy.combine(request.updates, plan, request.schema), plan.divisor, request.base)
 
 
-def milliseconds(work: Callable[[], object]) -> float:
+def milliseconds(work: Callable[[], object], repetitions: int = REPETITIONS) -> float:
     """Return the median processor time of some work, after one run that is not counted."""
     work()
     times = []
-    for _ in range(REPETITIONS):
+    for _ in range(repetitions):
         started = time.process_time()
         work()
         times.append(1e3 * (time.process_time() - started))
@@ -105,11 +107,11 @@ def codec_speed(seed: int) -> float:
     return float(delta["weight"].nbytes / 1e6 / (milliseconds(there_and_back) / 1e3))
 
 
-def peak_of_aggregation(request: SelectionRequest) -> float:
+def peak_of_aggregation(request: SelectionRequest, combination: str = MEAN) -> float:
     """Return MiB allocated at the peak of an aggregation, above what was held before."""
     tracemalloc.start()
     try:
-        aggregate(request)
+        aggregate(request, combination)
         return tracemalloc.get_traced_memory()[1] / MIB
     finally:
         tracemalloc.stop()
@@ -133,6 +135,11 @@ def main() -> None:
     bench.add(Row("whole aggregation", whole, "ms", REPETITIONS, seeds, AGGREGATE_LIMIT_MS, "limit"))
     bench.add(Row("peak above decoded inputs", peak, "MiB", 1, seeds, MEMORY_MARGIN_MIB, "limit"))
     bench.add(Row("encode and decode, PowerSGD rank 4", speed, "MB/s", REPETITIONS, seeds))
+    for other in [combination for combination in COMBINATIONS if combination != MEAN]:
+        slower = milliseconds(partial(aggregate, request, other), 1)
+        bench.add(Row(f"whole aggregation, {other}", slower, "ms", 1, seeds))
+        used = peak_of_aggregation(request, other)
+        bench.add(Row(f"peak above decoded inputs, {other}", used, "MiB", 1, seeds, MEMORY_MARGIN_MIB, "limit"))
     bench.note(f"{WORKERS} updates of {request.schema.parameters} parameters, {inputs:.0f} MiB decoded")
     summary = {"encode_decode_mb_s": speed, "score_1000_ms": inner, "aggregate_1000_ms": whole, "peak_mib": peak}
     bench.finish(summary)

@@ -3,11 +3,14 @@
     robustness.py --quick                  digits, alpha 0.5, 40 % malicious, 2 seeds, the attacks of QUICK_ATTACKS
     robustness.py [--cells FILE]           the full grid; cells already in FILE are not run again
     robustness.py --plots FOLDER           draws the worst cases, too
+    robustness.py --data mnist --data-dir DATA [--rules NAME...] [--attacks NAME...]
+                                           the whole of MNIST (DATA holds mnist/), with these rules and attacks
 
 The rule's constants were chosen on seeds 10 and 11: take others (`--seed 100`) for figures to be quoted.
 
 Every rule sees the same data, first weights, order of samples and probes (see `_attacked`). A cell is one rule, attack
-and seed of one setting. Peers are the strategies of this package, stated from their papers.
+and seed of one setting. Peers are the strategies of this package, stated from their papers. VARIANTS, by which the
+rule's defaults were decided, are run where `--rules` names them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,8 @@ from scipy.stats import t as student
 from flare_offchain.federation.adversary import BEHAVIOURS
 from flare_offchain.federation.aggregation.fedavg import FedAvg
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
+from flare_offchain.federation.aggregation.survivors import COMBINATIONS, MEAN
+from flare_offchain.utils.datasets import check_files
 
 CLEAN = "clean"
 OURS, UNLABELLED = "mutual_information", "mutual_information unlabelled"
@@ -55,7 +60,16 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "norm clipping": ("norm_clipping", {}),
 }
 """Run at alpha 0.5 alone. Bulyan is defined up to a quarter of malicious updates."""
-USES_LABELS = {OURS, "fltrust"}
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    f"{rule}, {name}": ("mutual_information", RULES[rule][1] | parameters)
+    for rule in (OURS, UNLABELLED)
+    for name, parameters in {
+        "even": {"weigh_samples": False},
+        **{kind: {"combination": kind} for kind in COMBINATIONS if kind != MEAN},
+    }.items()
+}
+"""Ours, with samples that do not weigh, and with other combinations of the accepted than their mean."""
+USES_LABELS = {rule for rule in (OURS, "fltrust", *VARIANTS) if not rule.startswith(UNLABELLED)}
 DETECTED = (
     "gaussian",
     "gaussian_10",
@@ -74,19 +88,26 @@ DIGITS = {"data": "digits", "rounds": 60, "steps": 10, "learning_rate": 0.3}
 MNIST = {
     "data": "mnist5k", "rounds": 60, "steps": 10, "learning_rate": 0.2, "hidden": (32,), "pool": 1000, "test": 1000
 }  # fmt: skip
+WHOLE = {
+    "data": "mnist", "rounds": 60, "steps": 20, "batch": 32, "learning_rate": 0.2, "hidden": (64,), "pool": 1000,
+    "test": None,
+}  # fmt: skip
+"""The whole of MNIST, tested on its own test part; run where `--data mnist` asks for it."""
 PLOT_FLOOR = -12.0
 HEADLINE = "dirichlet:0.5"
 SCHEMES = (HEADLINE, "dirichlet:0.1", "iid")
+SEEDS = {"digits": 20, "mnist5k": 5, "mnist": 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One training."""
+    """One training; `folder` holds the data set's files, and does not identify the cell."""
 
     setting: Setting
     rule: str
     attack: str
     seed: int
+    folder: Path | None = field(default=None, compare=False)
 
     @property
     def key(self) -> str:
@@ -96,10 +117,10 @@ class Cell:
 
 def train(cell: Cell) -> Outcome:
     """Run one cell."""
-    world = World(cell.setting, cell.seed)
+    world = World(cell.setting, cell.seed, cell.folder)
     if cell.rule == CLEAN:
         return Federation(world, FedAvg(), None, clean=True).run()
-    name, parameters = (RULES | OTHERS)[cell.rule]
+    name, parameters = (RULES | OTHERS | VARIANTS)[cell.rule]
     attack = None if cell.attack == NO_ATTACK else cell.attack
     return Federation(world, strategy_from_spec(name, parameters), attack).run()
 
@@ -131,18 +152,27 @@ class Results:
         return found
 
 
-def cells_of(setting: Setting, rules: Sequence[str], attacks: Sequence[str], seeds: Sequence[int]) -> Iterator[Cell]:
+def cells_of(
+    setting: Setting, rules: Sequence[str], attacks: Sequence[str], seeds: Sequence[int], folder: Path | None = None
+) -> Iterator[Cell]:
     """Yield the cells of one setting, the clean ones first, then seed by seed."""
-    yield from (Cell(setting, CLEAN, NO_ATTACK, seed) for seed in seeds)
+    yield from (Cell(setting, CLEAN, NO_ATTACK, seed, folder) for seed in seeds)
     for seed, rule, attack in itertools.product(seeds, rules, (NO_ATTACK, *attacks)):
-        # An attacker that searches the rule it faces costs sixteen times as much; it is run against ours.
-        if attack != "white_box" or rule in (OURS, UNLABELLED):
-            yield Cell(setting, rule, attack, seed)
+        if faces(rule, attack):
+            yield Cell(setting, rule, attack, seed, folder)
+
+
+def faces(rule: str, attack: str) -> bool:
+    """Return whether a rule is run against an attack.
+
+    An attacker that searches the rule it faces costs sixteen times as much; it is run against ours.
+    """
+    return attack != "white_box" or rule.startswith(OURS)
 
 
 def worst(results: Results, setting: Setting, rule: str, attacks: Sequence[str], seeds: Sequence[int]) -> str:
     """Return the attack after which the rule's mean accuracy is lowest."""
-    tried = [a for a in attacks if a != "white_box" or rule in (OURS, UNLABELLED)]
+    tried = [attack for attack in attacks if faces(rule, attack)]
     return min(tried, key=lambda attack: sum(results.losses(setting, rule, attack, seeds)))
 
 
@@ -170,8 +200,9 @@ def plot(folder: Path, found: dict[str, dict[str, Sample]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
-    for number, rule in enumerate(RULES):
-        places = [place + (number - (len(RULES) - 1) / 2) * 0.16 for place in range(len(found))]
+    rules = [rule for rule in RULES if all(rule in setting for setting in found.values())]
+    for number, rule in enumerate(rules):
+        places = [place + (number - (len(rules) - 1) / 2) * 0.16 for place in range(len(found))]
         losses = [setting[rule] for setting in found.values()]
         heights = [max(loss.mean, PLOT_FLOOR) for loss in losses]
         errors = [half_width(loss) if loss.mean > PLOT_FLOOR else 0.0 for loss in losses]
@@ -202,7 +233,7 @@ def report(
     place = f"{setting.data} {setting.scheme}"
     for rule in rules:
         for attack in (NO_ATTACK, *attacks):
-            if attack == "white_box" and rule not in (OURS, UNLABELLED):
+            if not faces(rule, attack):
                 continue
             loss = Sample.of(results.losses(setting, rule, attack, seeds))
             width = f" ± {half_width(loss):.1f}" if loss.n > 1 else ""
@@ -210,52 +241,86 @@ def report(
             bench.add(Row(case, clean.mean + loss.mean, "%", loss.n, seeds, clean.mean, CLEAN))
         at[rule] = worst(results, setting, rule, attacks, seeds)
         lowest[rule] = clean.mean + Sample.of(results.losses(setting, rule, at[rule], seeds)).mean
-    judged = [results[Cell(setting, OURS, attack, seed)] for attack in DETECTED if attack in attacks for seed in seeds]
-    peers = [rule for rule in rules if rule not in USES_LABELS and rule != UNLABELLED]
-    return {
-        "clean": clean.mean,
-        "mi_worst": lowest[OURS],
-        "mi_worst_attack": at[OURS],
-        "fltrust_worst": lowest["fltrust"],
-        "nnm_geomed_worst": lowest["nnm + geometric median"],
-        "mi_unlabelled_worst": lowest[UNLABELLED],
-        "best_unlabelled_peer_worst": max(lowest[rule] for rule in peers),
-        "true_positive_rate": Sample.of(outcome.true_positives for outcome in judged).mean,
-        "false_positive_rate": Sample.of(outcome.false_positives for outcome in judged).mean,
-    }
+    found: dict[str, float | str] = {"clean": clean.mean}
+    for key, rule in {
+        "mi": OURS, "fltrust": "fltrust", "nnm_geomed": "nnm + geometric median", "mi_unlabelled": UNLABELLED
+    }.items():  # fmt: skip
+        if rule in rules:
+            found |= {f"{key}_worst": lowest[rule], f"{key}_worst_attack": at[rule]}
+    peers = [rule for rule in rules if rule not in USES_LABELS and not rule.startswith(OURS)]
+    if peers:
+        found["best_unlabelled_peer_worst"] = max(lowest[rule] for rule in peers)
+    detected = [attack for attack in DETECTED if attack in attacks]
+    for rule in [rule for rule in rules if rule.startswith((OURS, "fltrust"))] if detected else []:
+        rates = []
+        for attack in detected:
+            outcomes = [results[Cell(setting, rule, attack, seed)] for seed in seeds]
+            rates.append(tuple(100 * Sample.of(rate).mean for rate in zip(*map(_rates, outcomes), strict=True)))
+            shown = f"{rates[-1][0]:.1f} / {rates[-1][1]:.1f}"
+            bench.note(f"{place}, {rule}, {attack}: true / false positives {shown} %")
+        if rule == OURS:
+            means = [Sample.of(rate).mean / 100 for rate in zip(*rates, strict=True)]
+            found |= dict(zip(("true_positive_rate", "false_positive_rate"), means, strict=True))
+    return found
+
+
+def _rates(outcome: Outcome) -> tuple[float, float]:
+    return outcome.true_positives, outcome.false_positives
+
+
+def parse() -> Benchmark:
+    """Return the benchmark with its options read."""
+    options: list[tuple[str, dict[str, Any]]] = [
+        ("--cells", {"type": Path, "help": "a file of results to go on with: one JSON object a line"}),
+        ("--data", {"choices": ["digits", "mnist5k", "mnist"], "help": "only this data set (full run)"}),
+        ("--data-dir", {"type": Path, "help": "the folder that holds mnist/ (for --data mnist)"}),
+        ("--scheme", {"choices": SCHEMES, "help": "only this partition (full run)"}),
+        ("--rules", {"nargs": "+", "choices": [*RULES, *OTHERS, *VARIANTS], "metavar": "NAME", "help": "only these"}),
+        ("--attacks", {"nargs": "+", "choices": list(BEHAVIOURS), "metavar": "NAME", "help": "only these attacks"}),
+        ("--plots", {"type": Path, "help": "folder for a picture (full run)"}),
+        ("--seeds", {"type": int, "help": "so many seeds (full run): 20 for digits, 5 for mnist5k, 3 for mnist"}),
+        ("--jobs", {"type": int, "default": max(1, len(os.sched_getaffinity(0))), "help": "trainings at a time"}),
+    ]
+    return Benchmark("robustness", __doc__ or "", options=options)
+
+
+def folder_of(data: str, data_dir: Path | None) -> Path | None:
+    """Return where a data set's files are, checked; None for one that comes with a package."""
+    if data != "mnist":
+        return None
+    if data_dir is None:
+        raise BenchmarkFailed(
+            "the whole of MNIST is read from files: name the folder that holds mnist/ with --data-dir"
+        )
+    check_files(data, data_dir / data)
+    return data_dir / data
 
 
 def main() -> None:
     """Run the quick setting or the full grid."""
-    options: list[tuple[str, dict[str, Any]]] = [
-        ("--cells", {"type": Path, "help": "a file of results to go on with: one JSON object a line"}),
-        ("--data", {"choices": ["digits", "mnist5k"], "help": "only this data set (full run)"}),
-        ("--scheme", {"choices": SCHEMES, "help": "only this partition (full run)"}),
-        ("--plots", {"type": Path, "help": "folder for a picture (full run)"}),
-        ("--seeds", {"type": int, "help": "so many seeds (full run): 20 for digits, 5 for MNIST by default"}),
-    ]
-    bench = Benchmark("robustness", __doc__ or "", options=options)
+    bench = parse()
     arguments = bench.arguments
     results = Results(arguments.cells)
-    processes = max(1, len(os.sched_getaffinity(0)))
     if bench.quick:
         setting, seeds = Setting(scheme=HEADLINE, **DIGITS), [bench.seed, bench.seed + 1]
-        results.complete(list(cells_of(setting, list(RULES), QUICK_ATTACKS, seeds)), processes)
-        bench.finish(report(bench, results, setting, list(RULES), QUICK_ATTACKS, seeds))
+        rules, attacks = arguments.rules or list(RULES), arguments.attacks or list(QUICK_ATTACKS)
+        results.complete(list(cells_of(setting, rules, attacks, seeds)), arguments.jobs)
+        bench.finish(report(bench, results, setting, rules, attacks, seeds))
         return
-    attacks = list(BEHAVIOURS)
+    attacks = arguments.attacks or list(BEHAVIOURS)
     summary: dict[str, float | str] = {}
     drawn: dict[str, dict[str, Sample]] = {}
-    for budget, scheme in itertools.product((DIGITS, MNIST), SCHEMES):
+    budgets = (WHOLE,) if arguments.data == WHOLE["data"] else (DIGITS, MNIST)
+    for budget, scheme in itertools.product(budgets, SCHEMES):
         if arguments.data not in (None, budget["data"]) or arguments.scheme not in (None, scheme):
             continue
         setting = Setting(scheme=scheme, **budget)  # type: ignore[arg-type]
-        count = arguments.seeds or (20 if budget is DIGITS else 5)
-        seeds = [bench.seed + number for number in range(count)]
-        rules = [*RULES, *OTHERS] if scheme == HEADLINE else list(RULES)
-        results.complete(list(cells_of(setting, rules, attacks, seeds)), processes)
+        seeds = [bench.seed + number for number in range(arguments.seeds or SEEDS[setting.data])]
+        rules = arguments.rules or ([*RULES, *OTHERS] if scheme == HEADLINE else list(RULES))
+        cells = cells_of(setting, rules, attacks, seeds, folder_of(setting.data, arguments.data_dir))
+        results.complete(list(cells), arguments.jobs)
         found = report(bench, results, setting, rules, attacks, seeds)
-        drawn[f"{setting.data}\n{scheme}"] = losses_at_worst(results, setting, list(RULES), attacks, seeds)
+        drawn[f"{setting.data}\n{scheme}"] = losses_at_worst(results, setting, rules, attacks, seeds)
         prefix = f"{setting.data}_{scheme.replace(':', '_')}_"
         summary |= {prefix + key: value for key, value in found.items()}
         if budget is DIGITS and scheme == HEADLINE:

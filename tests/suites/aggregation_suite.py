@@ -11,6 +11,8 @@ from threadpoolctl import threadpool_limits
 from flare_offchain.compression.exact import DecodedUpdate, ExactTensor
 from flare_offchain.core.errors import ConfigurationError, MalformedObject, NoAcceptableUpdate
 from flare_offchain.core.tensors import ModelSchema, subtract
+from flare_offchain.federation import exact_sum
+from flare_offchain.federation.aggregation import exact_rows
 from flare_offchain.federation.aggregation.plan import Plan
 from flare_offchain.federation.aggregation.registry import strategy_from_spec
 from flare_offchain.federation.aggregation.strategy import SelectionRequest, quantise
@@ -177,6 +179,18 @@ class AggregationSuite:
         assert [plan.verdicts[i].accepted for i in order] == [v.accepted for v in plan_moved.verdicts]
         differences = [plan.multipliers[i] - m for i, m in zip(order, plan_moved.multipliers, strict=True)]
         assert max(map(abs, differences)) <= strategy.multiplier_margin
+        place = {old: new for new, old in enumerate(order)}
+        assert {tuple(sorted(place[i] for i in row)) for row in plan.rows} == set(plan_moved.rows)
+        assert (plan_moved.rule, plan_moved.trim) == (plan.rule, plan.trim)
+        if not any(differences):
+            assert model_of(strategy, moved, plan_moved)[1] == model_of(strategy, request_, plan)[1]
+
+    def test_bits_do_not_depend_on_the_block_of_coordinates(self, strategy, request_, monkeypatch):
+        plan = strategy.select(request_)
+        expected = model_of(strategy, request_, plan)[1]
+        monkeypatch.setattr(exact_rows, "BLOCK_BYTES", 8 * CLIENTS * 7)
+        monkeypatch.setattr(exact_sum, "BLOCK", 7)
+        assert model_of(strategy, request_, strategy.select(request_))[1] == expected
 
     def test_aggregate_is_the_same_path(self, strategy, request_):
         deltas = [

@@ -96,12 +96,6 @@ def distances_to(gram: Floats, weights: Floats) -> Floats:
     return np.sqrt(np.maximum(np.diagonal(gram) - 2 * products + weights @ products, 0.0))
 
 
-def nearest(distances: Floats, count: int) -> tuple[tuple[int, ...], ...]:
-    """Return for each update itself and its nearest others, `count` indices in all, ascending."""
-    order = np.argsort(distances + np.diag(np.full(len(distances), -1.0)), axis=1, kind="stable")[:, :count]
-    return tuple(tuple(sorted(row)) for row in order.tolist())
-
-
 def explained_shares(gram: Floats) -> Floats:
     """Return for each update which share of its squared norm lies in the span of the others, [n], in [0, 1].
 

@@ -25,7 +25,8 @@ from flare_offchain.federation.aggregation.geometry import (
     norms,
 )
 from flare_offchain.federation.aggregation.information import cross_entropies
-from flare_offchain.federation.aggregation.plan import SUM, Plan, publishable
+from flare_offchain.federation.aggregation.plan import SUM, Plan, RepeatedSum, publishable
+from flare_offchain.federation.aggregation.standing import Standing
 from flare_offchain.federation.aggregation.strategy import (
     AggregationStrategy,
     Judgement,
@@ -34,7 +35,8 @@ from flare_offchain.federation.aggregation.strategy import (
     set_multipliers,
     verdict,
 )
-from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, ExactSums, RepeatedSum, apply
+from flare_offchain.federation.aggregation.survivors import MEAN, Combination, Survivors
+from flare_offchain.federation.exact_sum import MAX_MULTIPLIER, ExactSums, apply
 from flare_offchain.federation.probe import Probe
 
 Floats = NDArray[np.float64]
@@ -50,10 +52,22 @@ MAX_SAMPLES = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What `compose` needs of the judgement: norms and votes of the updates, [n]."""
+    """What `compose` needs of the judgement.
+
+    Attributes:
+        lengths: norms of the updates, [n].
+        groups: indices of the updates that share a vote; each update is in one group.
+        gram: their inner products, [n, n].
+    """
 
     lengths: Floats
-    votes: Floats
+    groups: tuple[tuple[int, ...], ...]
+    gram: Floats
+
+    @property
+    def votes(self) -> Floats:
+        """What of a vote each update has, [n]."""
+        return _votes(self.groups, len(self.lengths))
 
 
 class MIAggregationStrategy(AggregationStrategy):
@@ -68,11 +82,11 @@ class MIAggregationStrategy(AggregationStrategy):
        reference, -1 to 1. The reference moves with the round: no absolute threshold can separate.
     5. A worker's standing is its mean score over the last rounds, this one included. Below `mi_threshold` the update is
        rejected, and so it is where its own score lies below -`mi_threshold`, whatever its worker has shown before
-       (`low_information`).
+       (`low_information`). Without labels trust once lost is won back only as fast as the reference is strong.
     6. Near-copies (a cosine of `clique_cosine`) share one vote, unless they are more than half of all.
     7. The mean of the accepted, clipped to CLIP times their own median norm, weighted by votes and (with
        `weigh_samples`) capped samples, is taken. Short malicious updates must not shorten the honest ones, so the
-       median is that of the accepted.
+       median is that of the accepted. With another `combination` a robust one takes the mean's place; see `survivors`.
     8. The step is halved up to `max_halvings` times until the probe's loss does not rise; if it still rises, nobody is
        accepted. Without labels the loss is that of the base model's own predictions, once it is sure of them.
 
@@ -87,6 +101,10 @@ class MIAggregationStrategy(AggregationStrategy):
             only claim them.
         clique_cosine: from this cosine on updates are copies, in (0, 1].
         max_halvings: 0 to 16.
+        combination: of the accepted: `mean`, `trimmed_mean`, `mixing` (of nearest neighbours) or `mixed_trimmed_mean`.
+            Samples weigh in the mean only.
+        residual_share: share of the accepted that other combinations than the mean take to be malicious all the same,
+            0 to less than 0.5.
         score_margin, multiplier_margin: see `AggregationStrategy`.
     """
 
@@ -103,6 +121,8 @@ class MIAggregationStrategy(AggregationStrategy):
         weigh_samples: bool = True,
         clique_cosine: float = 0.97,
         max_halvings: int = 4,
+        combination: str = MEAN,
+        residual_share: float = 0.1,
         score_margin: float = 1e-3,
         multiplier_margin: int = 2,
     ) -> None:
@@ -120,6 +140,7 @@ class MIAggregationStrategy(AggregationStrategy):
         self.weigh_samples = weigh_samples
         self.clique_cosine = float(clique_cosine)
         self.max_halvings = max_halvings
+        self.combination = Combination(combination, float(residual_share))
         self._tried = RepeatedSum()
 
     def judge(self, request: SelectionRequest) -> Judgement:
@@ -134,7 +155,8 @@ class MIAggregationStrategy(AggregationStrategy):
         cosine = cosines(gram)
         effects = measure_effects(request, clips, lengths)
         labels = self._labels(request)
-        votes = self._votes(cosine)
+        groups = self._groups(cosine)
+        votes = _votes(groups, count)
         scores = peer_evidence(effects, cosine, votes) if labels is None else labelled_evidence(effects, labels)
         scores = scores + growth_view(cosines_with(request.base, along, lengths))
         learnt = explained_shares(gram) - chance_share(count, request.schema.parameters)
@@ -142,8 +164,12 @@ class MIAggregationStrategy(AggregationStrategy):
             learnt = np.ones(count)
         sound = np.rint(clips * MAX_MULTIPLIER) >= 1
         usable = sound & (learnt >= 0)
-        evidence = self._relative(scores, usable)
+        reference = self._reference(scores, usable)
+        evidence = np.clip(scores / reference, -1.0, 1.0)
         past = request.known_standings
+        if labels is None:
+            evidence = self._won_back(evidence, reference, past)
+        evidence = np.array([publishable(share) for share in evidence])
         standing = np.array([before.after(now).value for before, now in zip(past, evidence.tolist(), strict=True)])
         worst = evidence + abs(self.mi_threshold)
         margins = np.minimum(standing - self._cut(standing, usable & (worst >= 0)), worst)
@@ -155,7 +181,7 @@ class MIAggregationStrategy(AggregationStrategy):
                 verdicts.append(verdict(score, min(share, margin), "noise"))
             else:
                 verdicts.append(verdict(score, min(share, margin), None if margin >= 0 else "low_information"))
-        return Judgement(tuple(verdicts), Evidence(lengths, votes))
+        return Judgement(tuple(verdicts), Evidence(lengths, groups, gram))
 
     def compose(self, request: SelectionRequest, judgement: Judgement) -> Plan:
         """Weigh the accepted updates and find the step that the accept test admits."""
@@ -170,6 +196,12 @@ class MIAggregationStrategy(AggregationStrategy):
         """Compare weights; the published step stands where the accept test is within the margin."""
         request = self._shorten(request)
         plan = self._unhalved(request, judgement)
+        if plan.rows != published.rows and plan.rule == published.rule:
+            survivors = self._survivors(judgement)
+            problem = survivors.strange_rows(self.combination, published, self.score_margin)
+            if problem:
+                return [problem]
+            plan = replace(plan, rows=published.rows)
         if not self._admits(request, plan, published.step_shift):
             return [f"the step shift {published.step_shift} is not what the accept test gives"]
         shift = published.step_shift
@@ -178,9 +210,7 @@ class MIAggregationStrategy(AggregationStrategy):
 
     def combine(self, updates: Sequence[DecodedUpdate], plan: Plan, schema: ModelSchema) -> ExactSums:
         """Return the exact sums of a plan; those of the accept test where they are the same."""
-        return (
-            self._tried.second(updates, plan.multipliers, schema) if plan.rule == SUM else plan.combine(updates, schema)
-        )
+        return self._tried.second(updates, plan, schema)
 
     def _shorten(self, request: SelectionRequest) -> SelectionRequest:
         probe = request.probe
@@ -193,15 +223,26 @@ class MIAggregationStrategy(AggregationStrategy):
     def _labels(self, request: SelectionRequest) -> NDArray[np.int64] | None:
         return request.probe.labels if self.use_labels and request.probe is not None else None
 
-    def _relative(self, scores: Floats, usable: NDArray[np.bool_]) -> Floats:
-        """Return evidence as a share of the reference, -1 to 1, as it is published."""
+    def _reference(self, scores: Floats, usable: NDArray[np.bool_]) -> float:
+        """Return the median evidence of the better half, above 0."""
         ordered = np.sort(scores[usable])[::-1]
         if len(ordered) < self.min_clients:
             raise NoAcceptableUpdate(f"only {len(ordered)} updates are neither noise nor out of range")
         reference = float(np.median(ordered[: (len(ordered) + 1) // 2]))
         if reference <= 0:
             raise NoAcceptableUpdate("the better half of the updates carries no information")
-        return np.array([publishable(share) for share in np.clip(scores / reference, -1.0, 1.0)])
+        return reference
+
+    def _won_back(self, evidence: Floats, reference: float, past: Sequence[Standing]) -> Floats:
+        """Return evidence in which a worker whose standing is below the cut rises by the reference's part of the way.
+
+        A share of next to nothing is chance. What stands in for labels is what the model believes, and that is what
+        attackers bend once chance has let them in; so chance must not make good what better evidence has shown.
+        """
+        before = np.array([standing.value for standing in past])
+        lost = np.array([standing.rounds > 0 for standing in past]) & (before < self.mi_threshold)
+        risen = before + min(1.0, reference) * (evidence - before)
+        return np.where(lost & (evidence > before), risen, evidence)
 
     def _cut(self, standing: Floats, usable: NDArray[np.bool_]) -> float:
         """Return the standing from which updates are accepted."""
@@ -215,14 +256,25 @@ class MIAggregationStrategy(AggregationStrategy):
             raise NoAcceptableUpdate(f"fewer than {self.min_clients} updates carry information")
         return cut
 
-    def _votes(self, cosine: Floats) -> Floats:
-        votes = np.ones(len(cosine))
-        for group in cliques(cosine, self.clique_cosine):
-            if len(group) <= len(cosine) / 2:
-                votes[group] = 1 / len(group)
-        return votes
+    def _groups(self, cosine: Floats) -> tuple[tuple[int, ...], ...]:
+        """Return who shares a vote: copies, unless they are more than half."""
+        found = cliques(cosine, self.clique_cosine)
+        small = [(tuple(group),) if len(group) <= len(cosine) / 2 else tuple((i,) for i in group) for group in found]
+        return tuple(group for part in small for group in part)
+
+    def _clips(self, judgement: Judgement) -> Floats:
+        """Return by which factor each update is shortened, [n]."""
+        lengths: Floats = judgement.evidence.lengths
+        bound = CLIP * float(np.median(lengths[list(judgement.accepted)]))
+        return np.minimum(1.0, bound / np.maximum(lengths, 1e-300))
+
+    def _survivors(self, judgement: Judgement) -> Survivors:
+        evidence: Evidence = judgement.evidence
+        return Survivors.of(evidence.groups, judgement.accepted, self._clips(judgement), evidence.gram)
 
     def _unhalved(self, request: SelectionRequest, judgement: Judgement) -> Plan:
+        if self.combination.kind != MEAN:
+            return self._survivors(judgement).plan(judgement.verdicts, self.combination)
         evidence: Evidence = judgement.evidence
         samples = np.asarray(request.sample_weights if self.weigh_samples else np.ones(len(request.updates)), float)
         samples = np.minimum(samples, MAX_SAMPLES * np.median(samples))
@@ -230,9 +282,8 @@ class MIAggregationStrategy(AggregationStrategy):
         weights = np.where(accepted, samples * evidence.votes, 0.0)
         # Scaled so that the largest weight uses all bits of a multiplier.
         weights *= MAX_MULTIPLIER / weights.max()
-        bound = CLIP * float(np.median(evidence.lengths[accepted]))
-        clips = np.minimum(1.0, bound / np.maximum(evidence.lengths, 1e-300))
-        verdicts = set_multipliers(judgement.verdicts, np.rint(weights * clips).astype(int).tolist())
+        multipliers = np.rint(weights * self._clips(judgement)).astype(int).tolist()
+        verdicts = set_multipliers(judgement.verdicts, multipliers)
         divisor = int(np.maximum(np.rint(weights[accepted]), 1).sum())
         return Plan(verdicts, SUM, divisor)
 
@@ -244,7 +295,7 @@ class MIAggregationStrategy(AggregationStrategy):
                 yield 0, 0.0
                 return
             labels = base.argmax(axis=1)
-        sums = self._tried.first(request.updates, plan.multipliers, request.schema)
+        sums = self._tried.first(request.updates, plan, request.schema)
         before = cross_entropies(base, labels)
         for shift in range(self.max_halvings + 1):
             model = apply(sums, plan.divisor << shift, request.base)
@@ -258,3 +309,10 @@ class MIAggregationStrategy(AggregationStrategy):
             if slack > self.score_margin:
                 return False
         return False
+
+
+def _votes(groups: Sequence[Sequence[int]], count: int) -> Floats:
+    votes = np.ones(count)
+    for group in groups:
+        votes[list(group)] = 1 / len(group)
+    return votes

@@ -7,6 +7,7 @@ members; multipliers, rows, trim and divisor are what the model follows from, ex
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -118,6 +119,11 @@ class Plan:
         """The multiplier of each update."""
         return tuple(verdict.multiplier for verdict in self.verdicts)
 
+    @property
+    def summands(self) -> tuple[object, ...]:
+        """What the sums follow from, given the updates: neither scores nor the divisor."""
+        return self.rule, self.multipliers, self.rows, self.trim
+
     def combine(self, updates: Sequence[DecodedUpdate], schema: ModelSchema) -> ExactSums:
         """Return the exact sums that the plan asks for; `updates` are those it judges, in the same order.
 
@@ -163,6 +169,30 @@ class Plan:
             record["trim"],
             record["step_shift"],
         )
+
+
+class RepeatedSum:
+    """`Plan.combine` for a caller that asks for the same sums twice, to try a step and then to take it.
+
+    The second time the sums are handed over and forgotten, with the updates that it holds on to.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[tuple[DecodedUpdate, ...], Plan, ExactSums] | None = None
+
+    def first(self, updates: Sequence[DecodedUpdate], plan: Plan, schema: ModelSchema) -> ExactSums:
+        """Return the sums and keep them for the second time."""
+        sums = plan.combine(updates, schema)
+        self._kept = tuple(updates), plan, sums
+        return sums
+
+    def second(self, updates: Sequence[DecodedUpdate], plan: Plan, schema: ModelSchema) -> ExactSums:
+        """Return the kept sums where they are of the very same updates, combined alike, else compute them."""
+        kept, self._kept = self._kept, None
+        if kept is not None and kept[1].summands == plan.summands and kept[2].schema == schema:
+            if len(kept[0]) == len(updates) and all(map(operator.is_, kept[0], updates)):
+                return kept[2]
+        return plan.combine(updates, schema)
 
 
 def publishable(value: float) -> float:

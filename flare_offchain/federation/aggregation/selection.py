@@ -6,12 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flare_offchain.core.errors import ConfigurationError, NoAcceptableUpdate
-from flare_offchain.federation.aggregation.geometry import (
-    distances_to,
-    gram_matrix,
-    nearest,
-    squared_distances,
-)
+from flare_offchain.federation.aggregation.geometry import gram_matrix, squared_distances
+from flare_offchain.federation.aggregation.neighbours import nearest, strange_neighbour
 from flare_offchain.federation.aggregation.plan import TRIMMED, Plan
 from flare_offchain.federation.aggregation.strategy import (
     AggregationStrategy,
@@ -142,25 +138,10 @@ class NearestNeighbourMixing(AggregationStrategy):
         """Compare the plan; neighbours at nearly the same distance may be exchanged."""
         own = self.compose(request, judgement)
         if own.rows and published.rows and own.rows != published.rows:
-            problem = self._strange_neighbour(judgement.evidence, own, published)
+            problem = strange_neighbour(
+                squared_distances(judgement.evidence), own.rows, published.rows, self.score_margin
+            )
             if problem:
                 return [problem]
             own = Plan(own.verdicts, own.rule, own.divisor, published.rows, own.trim)
         return compare_integers(own, published, self.multiplier_margin)
-
-    def _strange_neighbour(self, gram: Floats, own: Plan, published: Plan) -> str:
-        if [len(row) for row in own.rows] != [len(row) for row in published.rows]:
-            return "the plan's neighbourhoods have the wrong size"
-        for index, (mine, theirs) in enumerate(zip(own.rows, published.rows, strict=True)):
-            if mine == theirs:
-                continue
-            unit = np.zeros(len(gram))
-            unit[index] = 1.0
-            distance = distances_to(gram, unit)
-            farthest = distance[list(mine)].max()
-            slack = self.score_margin * farthest
-            if distance[sorted(set(theirs) - set(mine))].max() > farthest + slack:
-                return f"the neighbourhood of update {index} has members that are not its nearest"
-            if distance[sorted(set(mine) - set(theirs))].min() < farthest - slack:
-                return f"the neighbourhood of update {index} leaves out near ones"
-        return ""

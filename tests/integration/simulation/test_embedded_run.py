@@ -83,6 +83,17 @@ def test_the_same_seed_gives_the_same_models_with_any_threads_in_any_folder(tmp_
     assert one == two
 
 
+def test_neighbours_mixed_and_trimmed_are_recomputed_by_validators_and_auditor(tmp_path):
+    rule = {"combination": "mixed_trimmed_mean", "residual_share": 0.25}
+    rounds = run_scenario(tmp_path, aggregation="mutual_information", aggregation_parameters=rule, model="mlp")
+    assert [r.outcome for r in rounds] == ["FINALIZED", "FINALIZED"]
+    run = KeptRun.open(tmp_path)
+    report = run.audit()
+    run.close()
+    assert report.findings == ()
+    assert report.checked["the final model is recomputed to its CID"] == 2
+
+
 def test_another_seed_gives_other_models(kept, tmp_path):
     assert run_scenario(tmp_path, seed=1, rounds=1)[0].model_cid != kept[1][0].model_cid
 

@@ -13,7 +13,6 @@ from flare_offchain.federation.aggregation.geometry import (
     explained_shares,
     gram_and_products,
     gram_matrix,
-    nearest,
     norms,
     squared_distances,
 )
@@ -57,10 +56,6 @@ def test_what_follows_from_it():
     assert np.allclose(distances, [[((a - b) ** 2).sum() for b in vectors] for a in vectors])
     weights = rng.random(6)
     assert np.allclose(distances_to(gram, weights), np.linalg.norm(vectors - weights @ vectors, axis=1))
-    rows = nearest(distances, 3)
-    for i, row in enumerate(rows):
-        assert i in row
-        assert set(row) == set(np.argsort(distances[i])[:3].tolist())
 
 
 def test_clipping_brings_norms_to_the_median():

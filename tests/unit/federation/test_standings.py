@@ -98,6 +98,28 @@ def test_a_good_standing_does_not_save_a_reversed_update():
     assert all(entry.accepted for entry in others)
 
 
+def test_without_labels_lost_trust_is_won_back_slowly():
+    request = honest_round()
+
+    def score(before, use_labels=False, update=None):
+        standings = [before] + [Standing(1.0, MEMORY)] * (CLIENTS - 1)
+        updates = [request.updates[0] if update is None else update, *request.updates[1:]]
+        strategy = MIAggregationStrategy(use_labels=use_labels)
+        return strategy.select(replace(request, updates=updates, standings=standings)).verdicts[0].score
+
+    fresh, trusted, distrusted = (
+        score(before) for before in (Standing(), Standing(1.0, MEMORY), Standing(-1.0, MEMORY))
+    )
+    assert fresh == trusted > 0.4
+    assert -1.0 < distrusted < score(Standing(0.0, 1)) < fresh
+    reversed_one = scaled(request.updates[0], -1)
+    assert score(Standing(0.3, MEMORY), update=reversed_one) == score(Standing(), update=reversed_one), (
+        "falls as before"
+    )
+    labelled = (score(before, use_labels=True) for before in (Standing(), Standing(-1.0, MEMORY)))
+    assert len(set(labelled)) == 1, "labels do not depend on whom the model believes"
+
+
 def test_an_update_that_pulls_the_model_back_gives_less_evidence():
     request = honest_round()
     probe_blind = {"mi_threshold": -1.0, "min_clients": 1}

@@ -36,6 +36,24 @@ class TestMutualInformationWithoutLabels(AggregationSuite):
     breakdown = 0.4
 
 
+class TestMutualInformationTrimmed(AggregationSuite):
+    name = "mutual_information"
+    parameters: ClassVar = {"combination": "trimmed_mean"}
+    breakdown = 0.4
+
+
+class TestMutualInformationMixing(AggregationSuite):
+    name = "mutual_information"
+    parameters: ClassVar = {"combination": "mixing", "residual_share": 0.2}
+    breakdown = 0.4
+
+
+class TestMutualInformationMixedAndTrimmed(AggregationSuite):
+    name = "mutual_information"
+    parameters: ClassVar = {"combination": "mixed_trimmed_mean", "residual_share": 0.2, "use_labels": False}
+    breakdown = 0.4
+
+
 class TestMedian(AggregationSuite):
     name = "median"
 
@@ -192,6 +210,9 @@ def test_unknown_strategies_are_refused():
         ("mutual_information", {"test_data_size": 1}),
         ("mutual_information", {"clique_cosine": 0.0}),
         ("mutual_information", {"max_halvings": 17}),
+        ("mutual_information", {"combination": "median"}),
+        ("mutual_information", {"combination": "mixing", "residual_share": 0.5}),
+        ("mutual_information", {"residual_share": -0.1}),
     ],
 )
 def test_parameters_out_of_range_are_refused(name, parameters):
