@@ -85,7 +85,7 @@ contract RegisterTest is RegistryTest {
     function test_register_activatesKey() public {
         bytes memory proof = possession(account);
         vm.expectEmit(true, true, true, true, address(registry));
-        emit IParticipantRegistryEvents.ParticipantRegistered(account, key, BOND + 1);
+        emit IParticipantRegistryEvents.ParticipantRegistered(account, key, BOND + 1, 1);
         vm.prank(account);
         registry.register{value: BOND + 1}(key, proof);
         vm.assertEq(registry.activeKey(account), key);
@@ -94,6 +94,8 @@ contract RegisterTest is RegistryTest {
         vm.assertEq(shown.vrfKey, key);
         vm.assertEq(shown.bond, BOND + 1);
         vm.assertEq(shown.withdrawableAt, 0);
+        vm.assertEq(shown.number, 1);
+        vm.assertEq(registry.participants(), 1);
     }
 
     function test_register_reverts_whenBondTooSmall() public {
@@ -172,6 +174,46 @@ contract RegisterTest is RegistryTest {
         vm.expectRevert(abi.encodeWithSelector(IParticipantRegistryErrors.KeyTaken.selector, key));
         vm.prank(stranger);
         registry.register{value: BOND}(key, proof);
+    }
+}
+
+contract NumberTest is RegistryTest {
+    function test_register_numbersAccounts_inTheirOrder() public {
+        for (uint24 number = 1; number <= 3; ++number) {
+            vm.assertEq(registry.participant(newWorker()).number, number);
+            vm.assertEq(registry.participants(), number);
+        }
+        vm.assertEq(registry.participant(stranger).number, 0);
+    }
+
+    /// A number outlives the account: it is never another's.
+    function test_withdrawBond_keepsTheNumber() public {
+        registerAccount();
+        exitAccount();
+        vm.warp(block.timestamp + UNBONDING);
+        vm.prank(account);
+        registry.withdrawBond();
+        vm.assertEq(registry.participant(account).number, 1);
+        vm.assertEq(registry.participant(newWorker()).number, 2);
+    }
+
+    function test_register_reverts_whenAllNumbersAreGiven() public {
+        registerMany(type(uint24).max);
+        bytes memory proof = possession(account);
+        vm.expectRevert(
+            abi.encodeWithSelector(IParticipantRegistryErrors.RegistryFull.selector, uint256(type(uint24).max))
+        );
+        vm.prank(account);
+        registry.register{value: BOND}(key, proof);
+    }
+
+    /// The highest number is as good as any.
+    function test_register_givesTheHighestNumber() public {
+        registerMany(type(uint24).max - 2);
+        startTask(defaultRules(), 2);
+        vm.assertEq(registry.participant(workers[1]).number, type(uint24).max);
+        toAggregation();
+        vm.assertEq(seatCount(), 2);
     }
 }
 
@@ -432,6 +474,6 @@ contract RegistryViewsTest is RegistryTest {
     function test_activeKeyChanged_reverts_whenCallerIsNotRegistry() public {
         vm.expectRevert(abi.encodeWithSelector(IActiveKeys.NotRegistry.selector, stranger));
         vm.prank(stranger);
-        IActiveKeys(address(coordinator)).activeKeyChanged(stranger, 1);
+        IActiveKeys(address(coordinator)).activeKeyChanged(stranger, 1, 1);
     }
 }

@@ -24,7 +24,9 @@ contract Campaign is Players {
     }
 
     function arrive() private {
-        bonds[newWorker()] = BOND;
+        address worker = newWorker();
+        bonds[worker] = BOND;
+        memberOf[numberOf(worker)] = worker;
     }
 
     // -------------------------------------------------- what a round waits for
@@ -82,27 +84,59 @@ contract Campaign is Players {
     function sit(RoundView memory shown, uint256 choice) private {
         uint256 absent = choice % 8 == 0 ? choice / 8 % (workers.length + 1) : workers.length;
         uint256 half = choice / 64 % workers.length;
-        claimBatch(shown, 0, half, absent);
-        claimBatch(shown, half, workers.length, absent);
+        claimBatch(shown, 0, half, absent, choice % 3 == 0);
+        claimBatch(shown, half, workers.length, absent, choice % 3 == 1);
         passTo(uint256(shown.deadline) + 1);
+        if (choice % 2 == 0) bringForged(choice);
         pushOn();
     }
 
-    function claimBatch(RoundView memory shown, uint256 from, uint256 to, uint256 absent) private {
+    function claimBatch(RoundView memory shown, uint256 from, uint256 to, uint256 absent, bool fromSnapshot) private {
         bytes memory batch;
         for (uint256 i = from; i < to; ++i) {
             if (i == absent || !mayClaim(shown, workers[i])) continue;
-            batch = abi.encodePacked(batch, claimEntry(workers[i], proofFor(shown, workers[i])));
+            batch = abi.encodePacked(batch, claimWith(workers[i], proofFor(shown, workers[i])));
             carried(shown, workers[i]);
         }
         if (batch.length == 0) return;
-        attemptCall(stranger, abi.encodeCall(coordinator.claimSeats, (taskId, round, batch)));
+        uint256 before = tally.claims;
+        attemptCall(stranger, abi.encodeCall(coordinator.claimSeats, (taskId, round, fromSnapshot, batch)));
+        if (fromSnapshot) tally.snapshotClaims += tally.claims - before;
+    }
+
+    /// Close SORTITION with a list that is not the round's: nobody is seated by it.
+    function bringForged(uint256 how) private {
+        bytes memory claims = listOf[taskId];
+        if (claims.length == 0) return;
+        bytes memory forged = forge(claims, how);
+        if (keccak256(forged) == keccak256(claims)) return;
+        bytes memory data = how % 4 < 2
+            ? abi.encodeCall(coordinator.closeSortition, (taskId, forged))
+            : abi.encodeCall(coordinator.advance, (taskId, forged));
+        if (!attemptCall(stranger, data)) ++tally.forgedLists;
+        vm.assertEq(seatCount(), 0, "seated by a forged list");
+    }
+
+    /// Shorter, longer, a byte changed, or one claim in the place of another.
+    function forge(bytes memory claims, uint256 how) private pure returns (bytes memory forged) {
+        uint256 length = claims.length;
+        if (how / 4 % 4 == 0) length -= 15;
+        forged = new bytes(how / 4 % 4 == 1 ? length + 15 : length);
+        for (uint256 i = 0; i < length; ++i) {
+            forged[i] = claims[i];
+        }
+        if (how / 4 % 4 == 2) forged[how / 16 % length] ^= bytes1(uint8(1 + how / 256 % 255));
+        if (how / 4 % 4 != 3) return forged;
+        uint256 other = how / 16 % (length / 15);
+        for (uint256 i = 0; i < 15; ++i) {
+            (forged[i], forged[15 * other + i]) = (forged[15 * other + i], forged[i]);
+        }
     }
 
     /// Whether a proof is worth making: its member counts in the round, and has not claimed.
     function mayClaim(RoundView memory shown, address member) private view returns (bool) {
         EnrolmentView memory worker = coordinator.enrolment(taskId, member);
-        return worker.enrolled && worker.fromRound <= shown.round && worker.seatRound != shown.round;
+        return worker.counting && !worker.claimed && shown.phase == Phase.Sortition;
     }
 
     function lead(RoundView memory shown, uint256 choice) private {
@@ -117,10 +151,10 @@ contract Campaign is Players {
         bool truth = isTrue[attemptKey(shown)];
         for (uint256 i = 0; i < shown.seats.length; ++i) {
             SeatView memory seat = shown.seats[i];
-            if (seat.voted || seat.rank == shown.attempt) continue;
-            if (isHonest[seat.member]) castVote(shown, seat.member, truth ? 0 : 2);
-            else if (choice % 3 == 0) castVote(shown, seat.member, (choice >> (8 + i)) % 8);
-            else if (choice % 3 == 1) castVote(shown, seat.member, 0);
+            if (seat.voted || i == shown.attempt) continue;
+            if (isHonest[seat.member]) castVote(shown, i, seat.member, truth ? 0 : 2);
+            else if (choice % 3 == 0) castVote(shown, i, seat.member, (choice >> (8 + i)) % 8);
+            else if (choice % 3 == 1) castVote(shown, i, seat.member, 0);
         }
         pushOn();
         if (phase() != Phase.Validation) return;
@@ -135,7 +169,7 @@ contract Campaign is Players {
 
     /// Push the task on, as anyone may.
     function pushOn() private returns (bool) {
-        return attemptCall(stranger, abi.encodeCall(coordinator.advance, (taskId)));
+        return attemptCall(stranger, abi.encodeCall(coordinator.advance, (taskId, listOf[taskId])));
     }
 
     // ----------------------------------------------------------- adversarial
@@ -159,7 +193,8 @@ contract Campaign is Players {
             coordinator.closeSortition.selector,
             coordinator.closeValidation.selector
         ];
-        attemptCall(any(by), abi.encodeWithSelector(pushes[by / 16 % 5], taskId));
+        // Those that take no list do not look at it.
+        attemptCall(any(by), abi.encodeWithSelector(pushes[by / 16 % 5], taskId, listOf[taskId]));
     }
 
     function submitLate(uint256 which, uint256 by, uint32 samples) external {
@@ -183,7 +218,7 @@ contract Campaign is Players {
             proof = VrfProver.prove(secretOf[member], coordinator.vrfAlpha(taskId + 1, round, shown.seed));
         }
         bool done = attemptCall(
-            by % 2 == 0 ? member : stranger, abi.encodeCall(coordinator.claimSeat, (taskId, round, member, proof))
+            by % 2 == 0 ? member : stranger, abi.encodeCall(coordinator.claimSeat, (taskId, round, claimWith(member, proof)))
         );
         if (how % 4 == 0) return;
         vm.assertFalse(done, "a forged proof is accepted");
@@ -202,14 +237,20 @@ contract Campaign is Players {
         RoundView memory shown = focus(which);
         address member = any(by);
         if (isHonest[member]) return;
+        uint256 seat = how / 256 % 4 == 0 ? how / 1024 % 256 : seatFor(shown, member);
         if (how % 16 < 10) {
-            castVote(shown, member, how % 16);
+            castVote(shown, seat, member, how % 16);
         } else if (how % 16 < 13 && shown.seats.length != 0) {
             bytes32 copied = shown.seats[how / 16 % shown.seats.length].commitment;
-            castRaw(shown, member, copied, RejectReason.None);
+            castRaw(shown, seat, member, copied, RejectReason.None);
         } else {
-            castRaw(shown, member, keccak256("both"), RejectReason.WrongModel);
+            castRaw(shown, seat, member, keccak256("both"), RejectReason.WrongModel);
         }
+    }
+
+    function snapshot(uint256 which, uint256 by) external {
+        focus(which);
+        attemptCall(any(by), abi.encodeCall(coordinator.snapshotKeys, (by / 16 % 2)));
     }
 
     function revealAs(uint256 which, uint256 by, uint256 how) external {
@@ -351,11 +392,18 @@ contract Campaign is Players {
         uint256 task = taskId;
         uint256 owed = coordinator.enrolment(task, stranger).credit;
         uint256 open;
+        uint256 counting;
+        uint256 claimed;
         for (uint256 i = 0; i < workers.length; ++i) {
             EnrolmentView memory worker = coordinator.enrolment(task, workers[i]);
             owed += worker.credit;
             if (worker.enrolled) ++open;
+            if (worker.counting) ++counting;
+            if (worker.claimed) ++claimed;
         }
+        RoundView memory shown = coordinator.currentRound(task);
+        if (shown.round != 0) vm.assertEq(counting, shown.enrolled, "who counts in the round");
+        vm.assertEq(claimed, shown.claims, "who has claimed");
         vm.assertEq(coordinator.task(task).enrolled, open);
         if (!understated[task]) vm.assertEq(owed + coordinator.task(task).budget, fundedOf[task] - paidOf[task]);
     }
