@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {Claims, MAX_CLAIMS, openedClaims} from "../../../contracts/types/Claims.sol";
+import {MAX_CLAIMS} from "../../../contracts/types/Claims.sol";
 import {SortitionTest} from "./Sortition.t.sol";
 import {RoundFixture} from "./support/RoundFixture.sol";
 
@@ -142,10 +142,8 @@ contract MostClaimsTest is SortitionTest {
     /// Set the count of the round's claims, one of which has been made.
     function setCount(uint256 count) private {
         claim(workers[0]);
-        uint256 made = uint120(bytes15(list));
-        uint256 word = Claims.unwrap(openedClaims(round).withClaim(made));
-        bytes32 slot = findSlot(bytes32(word));
-        vm.store(address(coordinator), slot, bytes32((word & ~uint256(511 << 24)) | (count << 24)));
+        bytes32 word = claimsWord(list);
+        vm.store(address(coordinator), findSlot(word), (word & ~bytes32(uint256(511 << 24))) | bytes32(count << 24));
         vm.assertEq(claimCount(), count);
     }
 

@@ -2,7 +2,6 @@
 pragma solidity 0.8.37;
 
 import {IActiveKeys} from "../../../contracts/interfaces/IActiveKeys.sol";
-import {Claims, openedClaims} from "../../../contracts/types/Claims.sol";
 import {Phase, VoidReason} from "../../../contracts/types/Phase.sol";
 import {SortitionTest} from "./Sortition.t.sol";
 import {RoundFixture} from "./support/RoundFixture.sol";
@@ -244,12 +243,9 @@ contract SeatLowestTest is RoundFixture {
     function pretend(uint256[] memory claims) private {
         toSortition();
         claim(workers[0]);
-        Claims word = openedClaims(round);
-        bytes32 slot = findSlot(bytes32(Claims.unwrap(word.withClaim(uint120(bytes15(list))))));
-        list = "";
+        bytes32 slot = findSlot(claimsWord(list));
         bytes memory brought = new bytes(15 * claims.length);
         for (uint256 i = 0; i < claims.length; ++i) {
-            word = word.withClaim(claims[i]);
             uint256 number = claims[i] & 0xffffff;
             for (uint256 k = 0; k < 15; ++k) {
                 brought[15 * i + k] = bytes1(uint8(claims[i] >> (8 * (14 - k))));
@@ -257,7 +253,7 @@ contract SeatLowestTest is RoundFixture {
             vm.prank(address(registry));
             IActiveKeys(address(coordinator)).activeKeyChanged(accountOf(number), uint24(number), 1);
         }
-        vm.store(address(coordinator), slot, bytes32(Claims.unwrap(word)));
+        vm.store(address(coordinator), slot, claimsWord(brought));
         list = brought;
     }
 

@@ -11,7 +11,9 @@ contract RosterTest is RoundFixture {
         super.setUp();
         // Numbers 74 to 79: two words of the roster.
         registerMany(73);
-        startTask(defaultRules(), 6);
+        TaskRules memory rules = defaultRules();
+        rules.thresholdBasisPoints = 5001;
+        startTask(rules, 6);
     }
 
     function leave(address worker) private {

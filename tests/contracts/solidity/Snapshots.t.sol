@@ -172,10 +172,10 @@ contract SnapshotKeysTest is RoundFixture {
     /// What an earlier snapshot holds is kept by the next, whoever is inactive in between.
     function test_snapshotKeys_keepsWhatItHad() public {
         coordinator.snapshotKeys(1);
+        toSortition();
         fineBelowMinimum(workers[2]);
         address snapshot = coordinator.snapshotKeys(1);
         vm.assertEq(keyAt(snapshot, 0), registry.participant(workers[2]).vrfKey);
-        toSortition();
         bytes memory claim_ = claimOf(workers[2]);
         vm.assertEq(claimFromSnapshot(claim_), 0);
         topUp(workers[2]);

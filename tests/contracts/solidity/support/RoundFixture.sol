@@ -330,6 +330,19 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
         reveal();
     }
 
+    /// The word of the round's claims as docs/protocol.md has it: the chain's 223 bits, how many they are, and the round.
+    function claimsWord(bytes memory claims) internal view returns (bytes32) {
+        uint256 chain;
+        for (uint256 at = 0; at < claims.length; at += 15) {
+            bytes15 entry;
+            assembly ("memory-safe") {
+                entry := mload(add(add(claims, 32), at))
+            }
+            chain = uint256(keccak256(abi.encodePacked(chain, entry))) >> 33 << 33;
+        }
+        return bytes32(chain | (claims.length / 15 << 24) | round);
+    }
+
     /// The one slot, of the task's words, that holds a value.
     function findSlot(bytes32 value) internal view returns (bytes32 slot) {
         uint256 start = uint256(keccak256(abi.encode(taskId, uint256(1))));
