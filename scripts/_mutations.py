@@ -45,6 +45,14 @@ MUTATIONS = (
         "proof of a seat", _SORTITION, "if (!EcVrf.verify(", "if (false && !EcVrf.verify(", "ClaimSeat", core=True
     ),
     Mutation(
+        "proof of a seat in a batch",
+        _SORTITION,
+        " || !EcVrf.verify(key, terms.alpha, proof)) return 0;",
+        ") return 0;",
+        "ClaimSeat",
+        core=True,
+    ),
+    Mutation(
         "proof of possession", _REGISTRY, "if (!EcVrf.verify(", "if (false && !EcVrf.verify(", "RegisterTest", core=True
     ),
     Mutation(
@@ -100,13 +108,22 @@ MUTATIONS = (
     Mutation("deadline of a push", _PHASE, "if (block.timestamp <= deadline) {", "if (false) {", "Test$", core=True),
     Mutation("quorum", _ATTEMPT, "if (matching < ballot.quorum())", "if (false)", "RevealTest", core=True),
     Mutation("quorum by enrolled", _BALLOT, "expected < enrolled ? expected : enrolled", "0", "BallotLibTest"),
-    Mutation("threshold", _SORTITION, "if (output > terms.threshold) continue;", "", "ThresholdTest"),
+    Mutation("threshold", _SORTITION, "if (output > threshold_) revert", "if (false) revert", "ThresholdTest"),
+    Mutation("threshold of a batch", _SORTITION, "output > terms.threshold || ", "", "ThresholdTest"),
     Mutation(
         "one claim of who counts",
         _SORTITION,
+        "if (!roster.mayClaim(number % ROSTER_SIZE)) {",
+        "if (false) {",
+        "ClaimSeat|RosterTest",
+        core=True,
+    ),
+    Mutation(
+        "one claim of who counts, in a batch",
+        _SORTITION,
         "if (!roster.mayClaim(number % ROSTER_SIZE)) continue;",
         "",
-        "ClaimSeat|RosterTest",
+        "ClaimSeats",
         core=True,
     ),
     Mutation("one claim", _ROSTER, "((1 << 76) | 1) == 1 << 76", "(1 << 76) == 1 << 76", "ClaimSeat|RosterTest"),
@@ -116,9 +133,30 @@ MUTATIONS = (
     Mutation(
         "claimed, noted",
         _SORTITION,
-        "roster = roster.withClaim(number % ROSTER_SIZE);",
+        "task.rosters[number / ROSTER_SIZE] = roster.withClaim(number % ROSTER_SIZE);",
         "",
         "ClaimSeat|RosterModel",
+    ),
+    Mutation(
+        "claimed, noted in a batch",
+        _SORTITION,
+        "roster = roster.withClaim(number % ROSTER_SIZE);\n                chain",
+        "chain",
+        "ClaimSeats",
+    ),
+    Mutation(
+        "roster written when it is turned",
+        _SORTITION,
+        "if (roster.anyClaimed()) task.rosters[rosterIndex] = roster;",
+        "",
+        "ClaimOrderTest",
+    ),
+    Mutation(
+        "roster written at last",
+        _SORTITION,
+        "if (count == 0) return 0;\n        task.rosters[rosterIndex] = roster;",
+        "if (count == 0) return 0;",
+        "ClaimSeats|ClaimOrderTest",
     ),
     Mutation(
         "roster of the opening",
@@ -130,7 +168,7 @@ MUTATIONS = (
     Mutation(
         "roster brought up to date", _ROSTER, "if (word.round() == newest) return word;", "return word;", "RosterTest"
     ),
-    Mutation("active key of a claim", _SORTITION, "if (key == 0) continue;", "", "ClaimSeat|Snapshot"),
+    Mutation("active key of a claim", _SORTITION, "if (key == 0) revert", "if (false) revert", "ClaimSeat"),
     Mutation(
         "active bit of a snapshot",
         _SORTITION,
@@ -142,7 +180,7 @@ MUTATIONS = (
     Mutation(
         "segment of a snapshot",
         _SORTITION,
-        "if (number / KeyLib.SEGMENT_SIZE != segment.index) {",
+        "if (index != segment.index) {",
         "if (segment.index == NONE) {",
         "SnapshotKeysTest",
     ),
@@ -363,7 +401,7 @@ MUTATIONS = (
     Mutation(
         "round of a claim",
         _SORTITION,
-        "if (task.claims.round() != round || round == 0) PhaseLib.refuseClaims(task, round);",
+        "if (claims.round() != round || round == 0) PhaseLib.refuseClaims(task, round);",
         "",
         "ClaimSeat",
         core=True,
@@ -371,8 +409,8 @@ MUTATIONS = (
     Mutation(
         "round of a claim is none",
         _SORTITION,
-        "if (task.claims.round() != round || round == 0) PhaseLib",
-        "if (task.claims.round() != round) PhaseLib",
+        "if (claims.round() != round || round == 0) PhaseLib",
+        "if (claims.round() != round) PhaseLib",
         "ClaimSeat",
     ),
     Mutation(
@@ -507,9 +545,13 @@ MUTATIONS = (
         "number kept", _REGISTRY, "retired: true, number: account.number", "retired: true, number: 0", "NumberTest"
     ),
     Mutation(
-        "bytes of a claim", _SORTITION, "if (claim.length != _lengthAt(_positionOf(claim)))", "if (false)", "ClaimSeat"
+        "bytes of a claim",
+        _SORTITION,
+        "if (list.length != _lengthAt(position)) revert",
+        "if (false) revert",
+        "ClaimSeat",
     ),
-    Mutation("bytes of claims", _SORTITION, "if (position > end) revert", "if (false) revert", "ClaimSeatsTest"),
+    Mutation("bytes of claims", _SORTITION, "if (position != end) revert", "if (false) revert", "ClaimSeatsTest"),
     Mutation("service noted", _REWARD, "withService(round, amount)", "withService(0, amount)", "RemoveIdleTest"),
     Mutation("idle, by service", _TASK, "ledger.served() > ledger.round() ? ledger.served() : ", "", "RemoveIdleTest"),
     Mutation(

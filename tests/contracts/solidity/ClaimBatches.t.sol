@@ -18,7 +18,7 @@ contract ClaimSeatsTest is SortitionTest {
         vm.prank(stranger);
         vm.assertEq(coordinator.claimSeats(taskId, round, false, batch), 5);
         vm.assertEq(claimCount(), 5);
-        list = entries;
+        list = bundle(entries);
         closeSortition();
         vm.assertEq(seatCount(), 5);
     }
@@ -117,13 +117,14 @@ contract ClaimOrderTest is RoundFixture {
     function test_fuzz_claimSeats_inAnyOrder(uint256 seed) public {
         uint256[6] memory order = [uint256(0), 1, 2, 3, 4, 5];
         bytes memory batch;
+        bytes memory entries;
         for (uint256 i = 6; i > 0; --i) {
             uint256 pick = seed % i;
             seed /= i;
             (order[pick], order[i - 1]) = (order[i - 1], order[pick]);
             address worker = workers[order[i - 1]];
             batch = abi.encodePacked(batch, claimOf(worker));
-            list = abi.encodePacked(list, entryOf(worker));
+            entries = abi.encodePacked(entries, entryOf(worker));
             // Twice in one batch.
             if (seed % 2 == 0) batch = abi.encodePacked(batch, claimOf(worker));
         }
@@ -132,6 +133,7 @@ contract ClaimOrderTest is RoundFixture {
         for (uint256 i = 0; i < 6; ++i) {
             vm.assertTrue(coordinator.enrolment(taskId, workers[i]).claimed);
         }
+        list = bundle(entries);
         closeSortition();
         vm.assertEq(seatCount(), 6);
     }

@@ -125,7 +125,8 @@ contract CloseSortitionTest is SortitionTest {
 
 /// Who closes SORTITION chooses nothing: the list that is brought is the round's, or it is refused.
 contract ClaimsListTest is SortitionTest {
-    uint256 private constant SIZE = 15;
+    /// What is brought of a transaction with one claim.
+    uint256 private constant SIZE = 17;
 
     function setUp() public override {
         super.setUp();
@@ -133,30 +134,29 @@ contract ClaimsListTest is SortitionTest {
     }
 
     function expectForged(bytes memory forged) private {
-        vm.expectRevert(abi.encodeWithSelector(ClaimsNotThese.selector, 5));
-        coordinator.closeSortition(taskId, forged);
-        vm.expectRevert(abi.encodeWithSelector(ClaimsNotThese.selector, 5));
-        coordinator.advance(taskId, forged);
+        refuses(abi.encodeCall(coordinator.closeSortition, (taskId, forged)));
+        refuses(abi.encodeCall(coordinator.advance, (taskId, forged)));
     }
 
-    /// A part of the list.
-    function part(uint256 from, uint256 to) private view returns (bytes memory result) {
-        bytes memory whole = list;
-        result = new bytes(to - from);
-        for (uint256 i = from; i < to; ++i) {
-            result[i - from] = whole[i];
-        }
+    /// Refused for what it is, or, where it is no list at all, without a word.
+    function refuses(bytes memory data) private {
+        (bool done, bytes memory result) = address(coordinator).call(data);
+        vm.assertFalse(done);
+        vm.assertTrue(
+            result.length == 0
+                || keccak256(result) == keccak256(abi.encodeWithSelector(ClaimsNotThese.selector, claimCount()))
+        );
     }
 
     function entry(uint256 i) private view returns (bytes memory) {
-        return part(SIZE * i, SIZE * i + SIZE);
+        return cut(list, SIZE * i, SIZE * i + SIZE);
     }
 
     function test_closeSortition_reverts_whenListIsShortened() public {
         expectForged("");
-        expectForged(part(0, 4 * SIZE));
-        expectForged(part(SIZE, 5 * SIZE));
-        expectForged(part(0, 5 * SIZE - 1));
+        expectForged(cut(list, 0, 4 * SIZE));
+        expectForged(cut(list, SIZE, 5 * SIZE));
+        expectForged(cut(list, 0, 5 * SIZE - 1));
         closeSortition();
     }
 
@@ -168,18 +168,41 @@ contract ClaimsListTest is SortitionTest {
     }
 
     function test_closeSortition_reverts_whenListIsReordered() public {
-        expectForged(abi.encodePacked(entry(1), entry(0), part(2 * SIZE, 5 * SIZE)));
-        expectForged(abi.encodePacked(part(0, 3 * SIZE), entry(4), entry(3)));
+        expectForged(abi.encodePacked(entry(1), entry(0), cut(list, 2 * SIZE, 5 * SIZE)));
+        expectForged(abi.encodePacked(cut(list, 0, 3 * SIZE), entry(4), entry(3)));
         closeSortition();
     }
 
     function test_closeSortition_reverts_whenOneStandsForAnother() public {
-        expectForged(abi.encodePacked(entry(0), entry(0), part(2 * SIZE, 5 * SIZE)));
-        expectForged(abi.encodePacked(part(0, 4 * SIZE), entry(3)));
+        expectForged(abi.encodePacked(entry(0), entry(0), cut(list, 2 * SIZE, 5 * SIZE)));
+        expectForged(abi.encodePacked(cut(list, 0, 4 * SIZE), entry(3)));
         closeSortition();
     }
 
-    /// Any bit of it: of an output, or of a number.
+    /// The same claims as if they had been made in other transactions.
+    function test_closeSortition_reverts_whenListIsDividedAnew() public {
+        bytes memory entries;
+        for (uint256 i = 0; i < 5; ++i) {
+            entries = abi.encodePacked(entries, cut(entry(i), 2, SIZE));
+        }
+        expectForged(bundle(entries));
+        expectForged(abi.encodePacked(bundle(cut(entries, 0, 30)), cut(list, 2 * SIZE, 5 * SIZE)));
+        // A transaction without claims is none.
+        expectForged(abi.encodePacked(list, uint16(0)));
+        expectForged(abi.encodePacked(uint16(0), list));
+        closeSortition();
+    }
+
+    /// With one claim less, and what is left announced as before.
+    function test_closeSortition_reverts_whenListEndsWithinWhatItAnnounces() public {
+        expectForged(abi.encodePacked(list, uint16(1)));
+        expectForged(abi.encodePacked(cut(list, 0, 4 * SIZE), uint16(2), cut(entry(4), 2, SIZE)));
+        expectForged(hex"00");
+        expectForged(abi.encodePacked(type(uint16).max, list));
+        closeSortition();
+    }
+
+    /// Any bit of it: of an output, of a number, or of what divides it.
     function test_fuzz_closeSortition_reverts_whenListIsAltered(uint256 place, uint8 change) public {
         bytes memory forged = list;
         forged[place % forged.length] ^= bytes1(change == 0 ? 1 : change);
@@ -219,7 +242,7 @@ contract ClaimsListTest is SortitionTest {
         bytes memory emitted;
         for (uint256 i = 0; i < 3; ++i) {
             vm.assertEq(logs[i].topics[0], SeatsClaimed.selector);
-            emitted = abi.encodePacked(emitted, abi.decode(logs[i].data, (bytes)));
+            emitted = abi.encodePacked(emitted, bundle(abi.decode(logs[i].data, (bytes))));
         }
         coordinator.closeSortition(taskId, emitted);
         vm.assertEq(seatCount(), 5);
@@ -244,17 +267,19 @@ contract SeatLowestTest is RoundFixture {
         toSortition();
         claim(workers[0]);
         bytes32 slot = findSlot(claimsWord(list));
-        bytes memory brought = new bytes(15 * claims.length);
+        bytes memory entries = new bytes(15 * claims.length);
         for (uint256 i = 0; i < claims.length; ++i) {
             uint256 number = claims[i] & 0xffffff;
             for (uint256 k = 0; k < 15; ++k) {
-                brought[15 * i + k] = bytes1(uint8(claims[i] >> (8 * (14 - k))));
+                entries[15 * i + k] = bytes1(uint8(claims[i] >> (8 * (14 - k))));
             }
             vm.prank(address(registry));
             IActiveKeys(address(coordinator)).activeKeyChanged(accountOf(number), uint24(number), 1);
         }
-        vm.store(address(coordinator), slot, claimsWord(brought));
-        list = brought;
+        // As if one transaction had claimed for a third of them, another for the rest.
+        uint256 first = 15 * (claims.length / 3);
+        list = abi.encodePacked(bundle(cut(entries, 0, first)), bundle(cut(entries, first, entries.length)));
+        vm.store(address(coordinator), slot, claimsWord(list));
     }
 
     function accountOf(uint256 number) private pure returns (address) {

@@ -45,7 +45,7 @@ contract GasTest is RoundFixture {
         fixSeed();
         for (uint256 i = 0; i < 5; ++i) {
             bytes memory claim_ = claimOf(workers[i]);
-            list = abi.encodePacked(list, entryOf(workers[i]));
+            list = abi.encodePacked(list, bundle(entryOf(workers[i])));
             if (claim_.length == 276) {
                 vm.cool(address(coordinator));
                 coordinator.claimSeat(taskId, round, claim_);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IRoundCoordinatorTypes} from "../../../contracts/interfaces/IRoundCoordinator.sol";
+import {IRoundCoordinatorErrors, IRoundCoordinatorTypes} from "../../../contracts/interfaces/IRoundCoordinator.sol";
 import {BallotLib} from "../../../contracts/libraries/BallotLib.sol";
 import {RewardLib} from "../../../contracts/libraries/RewardLib.sol";
 import {SortitionLib} from "../../../contracts/libraries/SortitionLib.sol";
@@ -119,24 +119,38 @@ contract WordsTest is LibraryTest {
         this.widen(word);
     }
 
-    /// The chain is what docs/protocol.md says it is, and the count goes up to what can be counted.
-    function test_fuzz_claims(uint24 round, uint120[] memory entries) public pure {
+    function extend(Claims word, bytes memory taken) external pure returns (Claims) {
+        return word.extended(taken);
+    }
+
+    /// The chain is what docs/protocol.md says it is, and no other field's bits are in it.
+    function test_fuzz_claims(uint24 round, uint8[] memory sizes) public {
         Claims word = openedClaims(round);
         vm.assertEq(word.round(), round);
         vm.assertEq(word.count(), 0);
         vm.assertEq(word.chain(), 0);
-        uint256 most = entries.length < 511 ? entries.length : 511;
         uint256 chain;
-        for (uint256 i = 0; i < most; ++i) {
-            word = word.withClaim(entries[i]);
-            chain = uint256(keccak256(abi.encodePacked(chain << 33, bytes15(entries[i])))) >> 33;
+        uint256 count;
+        for (uint256 i = 0; i < sizes.length; ++i) {
+            bytes memory taken = new bytes(15 * uint256(sizes[i]));
+            for (uint256 k = 0; k < taken.length; ++k) {
+                taken[k] = bytes1(uint8(k * 31 + i));
+            }
+            if (count + sizes[i] > 511) {
+                vm.expectRevert(abi.encodeWithSelector(IRoundCoordinatorErrors.TooManyClaims.selector, 511));
+                this.extend(word, taken);
+                continue;
+            }
+            word = word.extended(taken);
+            count += sizes[i];
+            chain = uint256(keccak256(abi.encodePacked(chain, taken))) >> 33 << 33;
             vm.assertEq(word.round(), round);
-            vm.assertEq(word.count(), i + 1);
+            vm.assertEq(word.count(), count);
             vm.assertEq(word.chain(), chain);
         }
         Claims closed = word.closed();
         vm.assertEq(closed.round(), 0);
-        vm.assertEq(closed.count(), most);
+        vm.assertEq(closed.count(), count);
         vm.assertEq(closed.chain(), chain);
     }
 
@@ -147,6 +161,8 @@ contract WordsTest is LibraryTest {
         vm.assertTrue(word.hasClaimed(place) == ((raw >> place) & 1 != 0));
         vm.assertTrue(word.isCounting(place) == ((raw >> (76 + place)) & 1 != 0));
         vm.assertTrue(word.isEnrolled(place) == ((raw >> (152 + place)) & 1 != 0));
+        vm.assertTrue(word.mayClaim(place) == (word.isCounting(place) && !word.hasClaimed(place)));
+        vm.assertTrue(word.anyClaimed() == (raw & ((1 << 76) - 1) != 0));
         unchanged(raw, Roster.unwrap(word.withClaim(place)), place, 1);
         vm.assertTrue(word.withClaim(place).hasClaimed(place));
         unchanged(raw, Roster.unwrap(word.withEnrolled(place, enrols)), 152 + place, 1);

@@ -223,9 +223,8 @@ contract RosterModelTest is RoundFixture {
         if (phase() != Phase.Training) return;
         for (uint256 i = 0; i < COUNT; ++i) {
             vm.prank(workers[i]);
-            (bool done,) = address(coordinator).call(
-                abi.encodeCall(coordinator.submitUpdate, (taskId, round, INNER, 1, 1))
-            );
+            (bool done,) =
+                address(coordinator).call(abi.encodeCall(coordinator.submitUpdate, (taskId, round, INNER, 1, 1)));
             // Nobody who does not count may.
             vm.assertTrue(counting[i] || !done);
         }
@@ -244,7 +243,7 @@ contract RosterModelTest is RoundFixture {
         }
         coordinator.claimSeat(taskId, round, claim_);
         if (!counting[who] || claimed[who]) return;
-        list = abi.encodePacked(list, entryOf(workers[who]));
+        list = abi.encodePacked(list, bundle(entryOf(workers[who])));
         claimed[who] = true;
     }
 

@@ -81,7 +81,7 @@ contract SnapshotKeysTest is RoundFixture {
         vm.expectEmit(true, true, true, true, address(coordinator));
         emit SeatsClaimed(taskId, round, entries);
         vm.assertEq(claimFromSnapshot(batch), 5);
-        list = entries;
+        list = bundle(entries);
         closeSortition();
         vm.assertEq(seatCount(), 5);
     }

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Ballot, openedBallot} from "../../../contracts/types/Ballot.sol";
 import {bitsAt, withBitsAt} from "../../../contracts/types/Bits.sol";
-import {Claims, MAX_CLAIMS, openedClaims} from "../../../contracts/types/Claims.sol";
+import {Claims, openedClaims} from "../../../contracts/types/Claims.sol";
 import {Intake, openedIntake} from "../../../contracts/types/Intake.sol";
 import {Ledger} from "../../../contracts/types/Ledger.sol";
 import {Outcome, outcomeOf} from "../../../contracts/types/Outcome.sol";
@@ -81,12 +81,11 @@ contract WordsSymbolic {
         assert(word.deadline() == deadline && word.expected() == 2 * before.expected());
     }
 
-    /// The chain apart, whose hash a solver does not look into: a claim counts one more, of the same round.
-    function check_claims_count(uint256 raw, uint120 claim) public pure {
+    /// What the chain is a solver does not look into: claims count as many more, of the same round.
+    function check_claims_extended(uint256 raw, bytes15 claim) public pure {
         Claims before = Claims.wrap(raw);
-        if (before.count() >= MAX_CLAIMS) return;
-        Claims word = before.withClaim(claim);
-        assert(word.count() == before.count() + 1 && word.round() == before.round());
+        Claims word = before.extended(abi.encodePacked(claim, claim));
+        assert(word.count() == before.count() + 2 && word.round() == before.round());
         assert(word.closed().round() == 0 && word.closed().count() == word.count());
         assert(word.closed().chain() == word.chain());
     }
@@ -100,7 +99,9 @@ contract WordsSymbolic {
     function check_roster_setters(uint256 raw, uint8 place, uint8 other, bool enrols) public pure {
         if (place >= ROSTER_SIZE || other >= ROSTER_SIZE) return;
         Roster before = Roster.wrap(raw);
+        assert(before.mayClaim(place) == (before.isCounting(place) && !before.hasClaimed(place)));
         Roster claimed = before.withClaim(place);
+        assert(!claimed.mayClaim(place) && claimed.anyClaimed());
         assert(claimed.hasClaimed(place) && claimed.round() == before.round());
         assert(claimed.isCounting(other) == before.isCounting(other));
         assert(claimed.isEnrolled(other) == before.isEnrolled(other));

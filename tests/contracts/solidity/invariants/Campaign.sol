@@ -117,19 +117,21 @@ contract Campaign is Players {
         vm.assertEq(seatCount(), 0, "seated by a forged list");
     }
 
-    /// Shorter, longer, a byte changed, or one claim in the place of another.
-    function forge(bytes memory claims, uint256 how) private pure returns (bytes memory forged) {
-        uint256 length = claims.length;
-        if (how / 4 % 4 == 0) length -= 15;
-        forged = new bytes(how / 4 % 4 == 1 ? length + 15 : length);
-        for (uint256 i = 0; i < length; ++i) {
-            forged[i] = claims[i];
+    /// Without its end, with one claim more, a byte changed, divided anew, or the first two claims in each other's place.
+    function forge(bytes memory brought, uint256 how) private view returns (bytes memory forged) {
+        uint256 length = brought.length;
+        if (how / 4 % 5 == 0) return cut(brought, 0, length - 1 - how / 32 % 17);
+        if (how / 4 % 5 == 1) return abi.encodePacked(brought, bundle(cut(claimsOf[taskId], 0, 15)));
+        if (how / 4 % 5 == 2) return bundle(claimsOf[taskId]);
+        forged = cut(brought, 0, length);
+        if (how / 4 % 5 == 3 || length < 34) {
+            forged[how / 32 % length] ^= bytes1(uint8(1 + how / 256 % 255));
+            return forged;
         }
-        if (how / 4 % 4 == 2) forged[how / 16 % length] ^= bytes1(uint8(1 + how / 256 % 255));
-        if (how / 4 % 4 != 3) return forged;
-        uint256 other = how / 16 % (length / 15);
-        for (uint256 i = 0; i < 15; ++i) {
-            (forged[i], forged[15 * other + i]) = (forged[15 * other + i], forged[i]);
+        bool together = forged[1] != bytes1(uint8(1));
+        for (uint256 i = 2; i < 17; ++i) {
+            uint256 other = together ? i + 15 : i + 17;
+            (forged[i], forged[other]) = (forged[other], forged[i]);
         }
     }
 
@@ -218,7 +220,8 @@ contract Campaign is Players {
             proof = VrfProver.prove(secretOf[member], coordinator.vrfAlpha(taskId + 1, round, shown.seed));
         }
         bool done = attemptCall(
-            by % 2 == 0 ? member : stranger, abi.encodeCall(coordinator.claimSeat, (taskId, round, claimWith(member, proof)))
+            by % 2 == 0 ? member : stranger,
+            abi.encodeCall(coordinator.claimSeat, (taskId, round, claimWith(member, proof)))
         );
         if (how % 4 == 0) return;
         vm.assertFalse(done, "a forged proof is accepted");

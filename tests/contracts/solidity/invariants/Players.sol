@@ -217,8 +217,7 @@ abstract contract Players is Referee {
         bool allowed = shown.phase == Phase.Validation && block.timestamp <= shown.deadline
             && (reason == RejectReason.None) != (commitment == 0) && mayVote(shown, seat, member);
         bool done = attemptCall(
-            member,
-            abi.encodeCall(coordinator.vote, (taskId, round, shown.attempt, uint8(seat), commitment, reason))
+            member, abi.encodeCall(coordinator.vote, (taskId, round, shown.attempt, uint8(seat), commitment, reason))
         );
         vm.assertTrue(done == allowed, "a vote counts where the rules let it");
         if (done) reasons[voteKey(taskId, shown.round, shown.attempt, member)] = reason;

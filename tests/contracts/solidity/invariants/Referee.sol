@@ -60,7 +60,8 @@ abstract contract Referee is RoundFixture {
     uint256 internal funded;
     uint256 internal paid;
 
-    /// The claims of the newest round whose seed is fixed, as events told them.
+    /// The claims of the newest round whose seed is fixed, as events told them: one after the other, and as they are brought.
+    mapping(uint256 task => bytes) internal claimsOf;
     mapping(uint256 task => bytes) internal listOf;
     mapping(uint256 number => address) internal memberOf;
     /// Whether a claim was taken, by task, round and member.
@@ -107,7 +108,7 @@ abstract contract Referee is RoundFixture {
         (done,) = address(coordinator).call(data);
         RoundView memory is_ = coordinator.currentRound(taskId);
         if (claiming && done) judgeClaims(was);
-        else if (was.seed != is_.seed) listOf[taskId] = "";
+        else if (was.seed != is_.seed) (claimsOf[taskId], listOf[taskId]) = (bytes(""), bytes(""));
         judge(was, is_, Step({from: from, selector: bytes4(data), inner: inner, done: done}));
         round = is_.round;
         if (!done) ++tally.refused;
@@ -177,7 +178,7 @@ abstract contract Referee is RoundFixture {
         TaskRules storage rules = rulesOf[taskId];
         vm.assertLe(is_.seats.length, rules.maxSeats);
         vm.assertLe(is_.updates, rules.maxUpdates);
-        if (is_.seed != 0) vm.assertEq(is_.claims, listOf[taskId].length / 15, "a claim without an event");
+        if (is_.seed != 0) vm.assertEq(is_.claims, claimsOf[taskId].length / 15, "a claim without an event");
         for (uint256 i = 0; i < is_.seats.length; ++i) {
             judgeSeat(is_, is_.seats[i]);
             if (i != 0) judgeOrder(is_.seats[i - 1], is_.seats[i]);
@@ -207,7 +208,8 @@ abstract contract Referee is RoundFixture {
             for (uint256 at = 0; at < claims.length; at += 15) {
                 judgeClaim(was, claimAt(claims, at));
             }
-            listOf[taskId] = abi.encodePacked(listOf[taskId], claims);
+            claimsOf[taskId] = abi.encodePacked(claimsOf[taskId], claims);
+            listOf[taskId] = abi.encodePacked(listOf[taskId], bundle(claims));
         }
     }
 
@@ -247,7 +249,7 @@ abstract contract Referee is RoundFixture {
         uint256 most = rulesOf[taskId].maxSeats;
         vm.assertEq(is_.seats.length, is_.claims < most ? is_.claims : most);
         tally.seats += is_.seats.length;
-        bytes memory claims = listOf[taskId];
+        bytes memory claims = claimsOf[taskId];
         SeatView memory last = is_.seats[is_.seats.length - 1];
         uint256 highest = (uint256(last.outputPrefix) << 24) | numberOf(last.member);
         for (uint256 at = 0; at < claims.length; at += 15) {

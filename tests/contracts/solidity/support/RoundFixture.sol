@@ -29,7 +29,7 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
     mapping(address => uint256) internal secretOf;
     uint256 internal taskId;
     uint32 internal round;
-    /// What the round's `SeatsClaimed` events hold, in their order: what is brought to close SORTITION.
+    /// The claims of the round's `SeatsClaimed` events, in their order: what is brought to close SORTITION.
     bytes internal list;
 
     function setUp() public virtual {
@@ -167,16 +167,15 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
         return claimWith(worker, proofOf(worker));
     }
 
-    /// A claim as it is emitted, and brought again.
+    /// A claim as it is emitted.
     function entryOf(address worker) internal returns (bytes memory) {
         return abi.encodePacked(uint96(outputOf(worker) >> 160), numberOf(worker));
     }
 
     function claim(address worker) internal {
-        VrfProver.Proof memory proof =
-            VrfProver.proofOf(secretOf[worker], coordinator.currentRound(taskId).alpha);
+        VrfProver.Proof memory proof = VrfProver.proofOf(secretOf[worker], coordinator.currentRound(taskId).alpha);
         coordinator.claimSeat(taskId, round, claimWith(worker, VrfProver.encode(proof)));
-        list = abi.encodePacked(list, uint96(VrfProver.outputOf(proof) >> 160), numberOf(worker));
+        list = abi.encodePacked(list, uint16(1), uint96(VrfProver.outputOf(proof) >> 160), numberOf(worker));
     }
 
     function claimAll() internal {
@@ -330,17 +329,30 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
         reveal();
     }
 
+    /// What is brought of one transaction's claims: their number, and what its event holds.
+    function bundle(bytes memory entries) internal pure returns (bytes memory) {
+        return abi.encodePacked(uint16(entries.length / 15), entries);
+    }
+
     /// The word of the round's claims as docs/protocol.md has it: the chain's 223 bits, how many they are, and the round.
-    function claimsWord(bytes memory claims) internal view returns (bytes32) {
+    function claimsWord(bytes memory brought) internal view returns (bytes32) {
         uint256 chain;
-        for (uint256 at = 0; at < claims.length; at += 15) {
-            bytes15 entry;
-            assembly ("memory-safe") {
-                entry := mload(add(add(claims, 32), at))
-            }
-            chain = uint256(keccak256(abi.encodePacked(chain, entry))) >> 33 << 33;
+        uint256 count;
+        for (uint256 at = 0; at < brought.length;) {
+            uint256 many = (uint256(uint8(brought[at])) << 8) | uint8(brought[at + 1]);
+            bytes memory entries = cut(brought, at + 2, at + 2 + 15 * many);
+            chain = uint256(keccak256(abi.encodePacked(chain, entries))) >> 33 << 33;
+            count += many;
+            at += 2 + 15 * many;
         }
-        return bytes32(chain | (claims.length / 15 << 24) | round);
+        return bytes32(chain | (count << 24) | round);
+    }
+
+    function cut(bytes memory data, uint256 from, uint256 to) internal pure returns (bytes memory result) {
+        result = new bytes(to - from);
+        assembly ("memory-safe") {
+            mcopy(add(result, 32), add(add(data, 32), from), sub(to, from))
+        }
     }
 
     /// The one slot, of the task's words, that holds a value.
