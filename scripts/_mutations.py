@@ -47,8 +47,8 @@ MUTATIONS = (
     Mutation(
         "proof of a seat in a batch",
         _SORTITION,
-        " || !EcVrf.verify(key, terms.alpha, proof)) return 0;",
-        ") return 0;",
+        "if (valid && output <= batch.threshold) _record",
+        "if (output <= batch.threshold) _record",
         "ClaimSeat",
         core=True,
     ),
@@ -109,7 +109,9 @@ MUTATIONS = (
     Mutation("quorum", _ATTEMPT, "if (matching < ballot.quorum())", "if (false)", "RevealTest", core=True),
     Mutation("quorum by enrolled", _BALLOT, "expected < enrolled ? expected : enrolled", "0", "BallotLibTest"),
     Mutation("threshold", _SORTITION, "if (output > threshold_) revert", "if (false) revert", "ThresholdTest"),
-    Mutation("threshold of a batch", _SORTITION, "output > terms.threshold || ", "", "ThresholdTest"),
+    Mutation(
+        "threshold of a batch", _SORTITION, "if (valid && output <= batch.threshold)", "if (valid)", "ThresholdTest"
+    ),
     Mutation(
         "one claim of who counts",
         _SORTITION,
@@ -121,7 +123,7 @@ MUTATIONS = (
     Mutation(
         "one claim of who counts, in a batch",
         _SORTITION,
-        "if (!roster.mayClaim(number % ROSTER_SIZE)) continue;",
+        "if (!batch.roster.mayClaim(number % ROSTER_SIZE)) return 0;",
         "",
         "ClaimSeats",
         core=True,
@@ -140,21 +142,21 @@ MUTATIONS = (
     Mutation(
         "claimed, noted in a batch",
         _SORTITION,
-        "roster = roster.withClaim(number % ROSTER_SIZE);\n                chain",
-        "chain",
+        "batch.roster = batch.roster.withClaim(participant % ROSTER_SIZE);",
+        "",
         "ClaimSeats",
     ),
     Mutation(
         "roster written when it is turned",
         _SORTITION,
-        "if (roster.anyClaimed()) task.rosters[rosterIndex] = roster;",
+        "if (batch.roster.anyClaimed()) task.rosters[batch.rosterIndex] = batch.roster;",
         "",
         "ClaimOrderTest",
     ),
     Mutation(
         "roster written at last",
         _SORTITION,
-        "if (count == 0) return 0;\n        task.rosters[rosterIndex] = roster;",
+        "if (count == 0) return 0;\n        task.rosters[batch.rosterIndex] = batch.roster;",
         "if (count == 0) return 0;",
         "ClaimSeats|ClaimOrderTest",
     ),
@@ -172,16 +174,16 @@ MUTATIONS = (
     Mutation(
         "active bit of a snapshot",
         _SORTITION,
-        "return (segment.word >> (160 + place)) & 1 == 0 ? 0 : KeyLib.keyAt(segment.keys, place);",
-        "return KeyLib.keyAt(segment.keys, place);",
+        "return (batch.segment >> (160 + place)) & 1 == 0 ? 0 : KeyLib.keyAt(batch.segmentKeys, place);",
+        "return KeyLib.keyAt(batch.segmentKeys, place);",
         "SnapshotKeysTest",
         core=True,
     ),
     Mutation(
         "segment of a snapshot",
         _SORTITION,
-        "if (index != segment.index) {",
-        "if (segment.index == NONE) {",
+        "if (number / KeyLib.SEGMENT_SIZE != batch.segmentIndex) {",
+        "if (batch.segmentIndex == NONE) {",
         "SnapshotKeysTest",
     ),
     Mutation(
@@ -202,15 +204,21 @@ MUTATIONS = (
         "SnapshotKeysTest",
     ),
     Mutation("most claims", _CLAIMS, "if (total > MAX_CLAIMS) revert", "if (false) revert", "MostClaimsTest"),
-    Mutation("claims chained", _SORTITION, "|| chain != claims.chain()) {", ") {", "ClaimsListTest", core=True),
     Mutation(
-        "claims counted",
+        "claims chained",
         _SORTITION,
-        "if (list.length != CLAIM_SIZE * claims.count() || chain",
-        "if (chain",
+        "if (Claims.unwrap(brought) != Claims.unwrap(claims)) {",
+        "if (brought.count() != claims.count()) {",
         "ClaimsListTest",
+        core=True,
     ),
-    Mutation("chain before a claim", _CLAIMS, "mstore(0, chain_)", "mstore(0, 0)", "ClaimsListTest|WordsTest"),
+    Mutation(
+        "chain before the claims",
+        _CLAIMS,
+        "abi.encodePacked(word.chain(), taken)",
+        "abi.encodePacked(uint256(0), taken)",
+        "ClaimsListTest|WordsTest",
+    ),
     Mutation("claims closed", _ROUND, "task.claims = claims.closed();", "", "ClaimSeatTimesTest"),
     Mutation(
         "claims closed by a void round",
@@ -551,7 +559,7 @@ MUTATIONS = (
         "if (false) revert",
         "ClaimSeat",
     ),
-    Mutation("bytes of claims", _SORTITION, "if (position != end) revert", "if (false) revert", "ClaimSeatsTest"),
+    Mutation("bytes of claims", _SORTITION, "if (next > end) revert", "if (false) revert", "ClaimSeatsTest"),
     Mutation("service noted", _REWARD, "withService(round, amount)", "withService(0, amount)", "RemoveIdleTest"),
     Mutation("idle, by service", _TASK, "ledger.served() > ledger.round() ? ledger.served() : ", "", "RemoveIdleTest"),
     Mutation(
