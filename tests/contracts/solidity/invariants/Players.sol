@@ -140,6 +140,37 @@ abstract contract Players is Referee {
         proven[key(taskId, shown.round, member)] = _outputs[at];
     }
 
+    /// Close SORTITION with a list that is not the round's: nobody is seated by it.
+    function bringForged(uint256 how) internal {
+        bytes memory claims = listOf[taskId];
+        if (claims.length == 0) return;
+        bytes memory forged = forge(claims, how);
+        if (keccak256(forged) == keccak256(claims)) return;
+        bytes memory data = how % 4 < 2
+            ? abi.encodeCall(coordinator.closeSortition, (taskId, forged))
+            : abi.encodeCall(coordinator.advance, (taskId, forged));
+        if (!attemptCall(stranger, data)) ++tally.forgedLists;
+        vm.assertEq(seatCount(), 0, "seated by a forged list");
+    }
+
+    /// Without its end, with one claim more, a byte changed, divided anew, or the first two claims in each other's place.
+    function forge(bytes memory brought, uint256 how) private view returns (bytes memory forged) {
+        uint256 length = brought.length;
+        if (how / 4 % 5 == 0) return cut(brought, 0, length - 1 - how / 32 % 17);
+        if (how / 4 % 5 == 1) return abi.encodePacked(brought, bundle(cut(claimsOf[taskId], 0, 15)));
+        if (how / 4 % 5 == 2) return bundle(claimsOf[taskId]);
+        forged = cut(brought, 0, length);
+        if (how / 4 % 5 == 3 || length < 34) {
+            forged[how / 32 % length] ^= bytes1(uint8(1 + how / 256 % 255));
+            return forged;
+        }
+        bool together = forged[1] != bytes1(uint8(1));
+        for (uint256 i = 2; i < 17; ++i) {
+            uint256 other = together ? i + 15 : i + 17;
+            (forged[i], forged[other]) = (forged[other], forged[i]);
+        }
+    }
+
     // -------------------------------------------------------- ballots
 
     struct Plan {
