@@ -74,4 +74,32 @@ contract GasTest is RoundFixture {
         coordinator.reveal(taskId, round, 0, INNER);
         snapshot("reveal, 5 seats");
     }
+
+    /// Claims of five in one transaction, in a round after the first.
+    function claimTogether(bool fromSnapshot, string memory name) private {
+        startTask(defaultRules(), 5);
+        finalizeRound();
+        if (fromSnapshot) {
+            vm.cool(address(coordinator));
+            coordinator.snapshotKeys(0);
+            snapshot("snapshotKeys, 5 of 96");
+        }
+        toSortition();
+        bytes memory batch;
+        for (uint256 i = 0; i < 5; ++i) {
+            batch = abi.encodePacked(batch, claimOf(workers[i]));
+        }
+        vm.cool(address(coordinator));
+        uint256 claimed = coordinator.claimSeats(taskId, round, fromSnapshot, batch);
+        snapshot(name);
+        vm.assertEq(claimed, 5);
+    }
+
+    function test_gas_claimSeats() public {
+        claimTogether(false, "claimSeats, 5");
+    }
+
+    function test_gas_claimSeats_fromSnapshot() public {
+        claimTogether(true, "claimSeats, 5 from a snapshot");
+    }
 }
