@@ -41,14 +41,12 @@ _TASK = "contracts/libraries/TaskLib.sol"
 _VRF = "contracts/libraries/EcVrf.sol"
 
 MUTATIONS = (
-    Mutation(
-        "proof of a seat", _SORTITION, "if (!EcVrf.verify(", "if (false && !EcVrf.verify(", "ClaimSeat", core=True
-    ),
+    Mutation("proof of a seat", _SORTITION, "if (!valid) revert", "if (false) revert", "ClaimSeat", core=True),
     Mutation(
         "proof of a seat in a batch",
         _SORTITION,
-        "if (valid && output <= batch.threshold) _record",
-        "if (output <= batch.threshold) _record",
+        "if (!valid || output > threshold_) continue;",
+        "if (output > threshold_) continue;",
         "ClaimSeat",
         core=True,
     ),
@@ -65,7 +63,7 @@ MUTATIONS = (
         "pop(r)",
         "EcVrfTest",
     ),
-    Mutation("reduced s", _VRF, "fault := or(fault, iszero(lt(s, N)))", "", "EcVrfTest"),
+    Mutation("reduced s", _VRF, "let fault := iszero(lt(s, N))", "let fault := 0", "EcVrfTest"),
     Mutation("one vote", _ATTEMPT, "if ((ballot.voted() >> seat) & 1 != 0) {", "if (false) {", "VoteTest", core=True),
     Mutation(
         "seat of a voter",
@@ -110,7 +108,11 @@ MUTATIONS = (
     Mutation("quorum by enrolled", _BALLOT, "expected < enrolled ? expected : enrolled", "0", "BallotLibTest"),
     Mutation("threshold", _SORTITION, "if (output > threshold_) revert", "if (false) revert", "ThresholdTest"),
     Mutation(
-        "threshold of a batch", _SORTITION, "if (valid && output <= batch.threshold)", "if (valid)", "ThresholdTest"
+        "threshold of a batch",
+        _SORTITION,
+        "if (!valid || output > threshold_) continue;",
+        "if (!valid) continue;",
+        "ThresholdTest",
     ),
     Mutation(
         "one claim of who counts",
@@ -123,7 +125,7 @@ MUTATIONS = (
     Mutation(
         "one claim of who counts, in a batch",
         _SORTITION,
-        "if (!batch.roster.mayClaim(number % ROSTER_SIZE)) return 0;",
+        "if (!batch.roster.mayClaim(place)) continue;",
         "",
         "ClaimSeats",
         core=True,
@@ -142,21 +144,21 @@ MUTATIONS = (
     Mutation(
         "claimed, noted in a batch",
         _SORTITION,
-        "batch.roster = batch.roster.withClaim(participant % ROSTER_SIZE);",
+        "batch.roster = batch.roster.withClaim(place);",
         "",
         "ClaimSeats",
     ),
     Mutation(
         "roster written when it is turned",
         _SORTITION,
-        "if (batch.roster.anyClaimed()) task.rosters[batch.rosterIndex] = batch.roster;",
+        "if (batch.roster.anyClaimed()) task.rosters[batch.rosterStart / ROSTER_SIZE] = batch.roster;",
         "",
         "ClaimOrderTest",
     ),
     Mutation(
         "roster written at last",
         _SORTITION,
-        "if (count == 0) return 0;\n        task.rosters[batch.rosterIndex] = batch.roster;",
+        "if (count == 0) return 0;\n        task.rosters[batch.rosterStart / ROSTER_SIZE] = batch.roster;",
         "if (count == 0) return 0;",
         "ClaimSeats|ClaimOrderTest",
     ),
@@ -174,7 +176,7 @@ MUTATIONS = (
     Mutation(
         "active bit of a snapshot",
         _SORTITION,
-        "return (batch.segment >> (160 + place)) & 1 == 0 ? 0 : KeyLib.keyAt(batch.segmentKeys, place);",
+        "return ((batch.segmentActive >> place) & 1) * KeyLib.keyAt(batch.segmentKeys, place);",
         "return KeyLib.keyAt(batch.segmentKeys, place);",
         "SnapshotKeysTest",
         core=True,
@@ -182,14 +184,14 @@ MUTATIONS = (
     Mutation(
         "segment of a snapshot",
         _SORTITION,
-        "if (number / KeyLib.SEGMENT_SIZE != batch.segmentIndex) {",
-        "if (batch.segmentIndex == NONE) {",
+        "if (place >= KeyLib.SEGMENT_SIZE) {",
+        "if (batch.segmentStart == NOWHERE) {",
         "SnapshotKeysTest",
     ),
     Mutation(
         "snapshot keeps what it had",
         _KEY,
-        "if (uint160(word) != 0) load(uint160(word), known);",
+        "_load(uint160(word), known);",
         "",
         "SnapshotKeysTest",
     ),
@@ -559,7 +561,7 @@ MUTATIONS = (
         "if (false) revert",
         "ClaimSeat",
     ),
-    Mutation("bytes of claims", _SORTITION, "if (next > end) revert", "if (false) revert", "ClaimSeatsTest"),
+    Mutation("bytes of claims", _SORTITION, "if (position != end) {", "if (false) {", "ClaimSeatsTest"),
     Mutation("service noted", _REWARD, "withService(round, amount)", "withService(0, amount)", "RemoveIdleTest"),
     Mutation("idle, by service", _TASK, "ledger.served() > ledger.round() ? ledger.served() : ", "", "RemoveIdleTest"),
     Mutation(
@@ -630,8 +632,8 @@ MUTATIONS = (
     Mutation(
         "length of a proof",
         _VRF,
-        "let fault := xor(proof.length, add(PROOF_LENGTH, shl(5, and(head, 0x7f))))",
-        "let fault := 0",
+        "return proof.length != 0 && proof.length == lengthAt(_positionOf(proof));",
+        "return true;",
         "EcVrfTest",
     ),
     # Not tried: equal abscissas of T and S. To make such a proof that is otherwise valid one must find c as the hash of

@@ -78,7 +78,6 @@ contract EcVrfTest {
         (bool ok, uint256 output) = harness.verify(key, message, VrfProver.encode(proof));
         vm.assertTrue(ok);
         vm.assertEq(output, VrfProver.outputOf(proof));
-        vm.assertEq(harness.outputOf(VrfProver.encode(proof)), output);
     }
 
     function test_verify_accepts_skippedCounters() public {

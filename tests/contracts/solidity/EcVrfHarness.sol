@@ -8,7 +8,13 @@ contract EcVrfHarness {
     /// Verify a proof and return what it proves (0 where it does not verify).
     function verify(uint256 key, bytes32 alpha, bytes calldata proof) external view returns (bool ok, uint256 output) {
         ok = EcVrf.verify(key, alpha, proof);
-        if (ok) output = EcVrf.outputOf(proof);
+        if (!ok) return (false, 0);
+        uint256 position;
+        assembly ("memory-safe") {
+            position := proof.offset
+        }
+        (ok, output) = EcVrf.verifyAt(key, alpha, position);
+        require(ok);
     }
 
     /// As `verify`, for any key (prefix 2 or 3) and message.
@@ -17,12 +23,7 @@ contract EcVrfHarness {
         view
         returns (bool ok, uint256 output)
     {
-        ok = EcVrf.verifyMessage(prefix, key, alpha, proof);
-        if (ok) output = EcVrf.outputOf(proof);
-    }
-
-    function outputOf(bytes calldata proof) external view returns (uint256 output) {
-        return EcVrf.outputOf(proof);
+        return EcVrf.verifyMessage(prefix, key, alpha, proof);
     }
 
     /// Execution gas of `verify` alone: no calldata, no call, no output.
