@@ -125,10 +125,7 @@ contract ParticipantRegistry is IParticipantRegistry {
     function participant(address account) external view override returns (Participant memory) {
         Account storage stored = _accounts[account];
         return Participant({
-            vrfKey: stored.vrfKey,
-            bond: stored.bond,
-            withdrawableAt: stored.withdrawableAt,
-            number: stored.number
+            vrfKey: stored.vrfKey, bond: stored.bond, withdrawableAt: stored.withdrawableAt, number: stored.number
         });
     }
 

@@ -209,14 +209,10 @@ contract RoundCoordinator is RoundStorage, IRoundActions, IActiveKeys {
     }
 
     /// @inheritdoc IRoundActions
-    function vote(
-        uint256 taskId,
-        uint32 round,
-        uint16 attempt,
-        uint8 seat,
-        bytes32 commitment,
-        RejectReason reason
-    ) external override {
+    function vote(uint256 taskId, uint32 round, uint16 attempt, uint8 seat, bytes32 commitment, RejectReason reason)
+        external
+        override
+    {
         AttemptLib.vote(_tasks[taskId], taskId, round, attempt, seat, commitment, reason);
     }
 

@@ -137,8 +137,8 @@ contract RoundViews is RoundStorage, IRoundViews {
         shown.updateWeight = uint16(ledger.weight());
         shown.number = uint24(ledger.number());
         Roster roster = stored.rosters[ledger.number() / ROSTER_SIZE].inRound(stored.intake.round());
-        shown.counting = roster.isCounting(ledger.number() % ROSTER_SIZE);
         shown.claimed = roster.hasClaimed(ledger.number() % ROSTER_SIZE);
+        shown.counting = roster.isCounting(ledger.number() % ROSTER_SIZE);
         shown.strikes = uint16(ledger.strikes());
         shown.invited = stored.invited[worker];
         shown.credit = ledger.credit();

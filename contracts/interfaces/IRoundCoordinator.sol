@@ -420,14 +420,8 @@ interface IRoundActions is ITaskActions {
 
     /// @notice Approve (reason None, commitment not 0) or reject (commitment 0, reason not None). Seats except the proposer, once an attempt.
     /// @param seat the caller's, as `RoundView.seats` numbers them.
-    function vote(
-        uint256 taskId,
-        uint32 round,
-        uint16 attempt,
-        uint8 seat,
-        bytes32 commitment,
-        RejectReason reason
-    ) external;
+    function vote(uint256 taskId, uint32 round, uint16 attempt, uint8 seat, bytes32 commitment, RejectReason reason)
+        external;
 
     /// @notice Close VALIDATION: early only when every seat has voted or the rejections make the quorum impossible. Too
     /// few approvals for the quorum: the attempt fails at once, without REVEAL.

@@ -26,14 +26,33 @@ library EcVrf {
     /// Length in bytes of a proof that skips no counter; each one skipped adds 32.
     uint256 internal constant PROOF_LENGTH = 273;
 
-    /// @notice What a proof proves, if it verifies: beta = SHA-256(0xfe || 0x03 || Gamma || 0x00), as an integer.
-    /// @dev Cheap beside `verify`, so that a claim which cannot win is turned away first. What it says of a proof that is too
-    /// short means nothing.
-    function outputOf(bytes calldata proof) internal view returns (uint256 output) {
+    /// @notice Bytes of the proof at a position in call data, as its counter asks for.
+    function lengthAt(uint256 position) internal pure returns (uint256 length) {
         assembly ("memory-safe") {
-            let m := mload(0x40)
-            mstore(m, shl(232, or(0xfe0302, shr(255, calldataload(proof.offset)))))
-            mstore(add(m, 3), calldataload(add(proof.offset, 1)))
+            length := add(PROOF_LENGTH, shl(5, and(shr(248, calldataload(position)), 0x7f)))
+        }
+    }
+
+    /// @notice Whether the proof at a position in call data is valid for `alpha` under `key`, and what it proves. The caller
+    /// has seen to it that `lengthAt` bytes are the proof's.
+    /// @param key x coordinate of the public key; the point with this x and even y.
+    /// @return valid whether the proof is.
+    /// @return output beta = SHA-256(0xfe || 0x03 || Gamma || 0x00), as an integer; means nothing unless the proof is valid.
+    function verifyAt(uint256 key, bytes32 alpha, uint256 position) internal view returns (bool valid, uint256 output) {
+        assembly ("memory-safe") {
+            mstore(add(mload(0x40), 291), alpha)
+        }
+        valid = _verify(2, key, 32, position);
+        output = _output();
+    }
+
+    /// @dev What the proof that `_verify` was last given proves, if it is valid.
+    function _output() private view returns (uint256 output) {
+        assembly ("memory-safe") {
+            // The last hash was of fe 02 || PK || H || Gamma || ...: what is hashed now stands there but for three bytes.
+            let m := add(mload(0x40), 322)
+            mstore8(m, 0xfe)
+            mstore8(add(m, 1), 3)
             mstore8(add(m, 35), 0)
             // A call that fails, for want of gas alone, leaves 47 gas at most: the caller fails too.
             if iszero(staticcall(gas(), 2, m, 36, 0, 32)) { revert(0, 0) }
@@ -47,26 +66,39 @@ library EcVrf {
         assembly ("memory-safe") {
             mstore(add(mload(0x40), 291), alpha)
         }
-        return _verify(2, key, 32, proof);
+        return _isWhole(proof) && _verify(2, key, 32, _positionOf(proof));
     }
 
-    /// @notice As `verify`, for any key and message; nothing here uses it, but published test vectors do.
+    /// @notice As `verifyAt`, for any key and message and a proof of any length; nothing here uses it, but published test
+    /// vectors do.
     /// @param prefix of the compressed public key, 2 or 3.
     function verifyMessage(uint256 prefix, uint256 key, bytes memory alpha, bytes calldata proof)
         internal
         view
-        returns (bool)
+        returns (bool valid, uint256 output)
     {
         assembly ("memory-safe") {
             mcopy(add(mload(0x40), 291), add(alpha, 32), mload(alpha))
         }
-        return _verify(prefix, key, alpha.length, proof);
+        valid = _isWhole(proof) && _verify(prefix, key, alpha.length, _positionOf(proof));
+        output = valid ? _output() : 0;
     }
 
-    /// @dev The message stands in memory, 291 bytes after the free pointer. Faults are gathered and looked at once:
+    function _positionOf(bytes calldata proof) private pure returns (uint256 position) {
+        assembly ("memory-safe") {
+            position := proof.offset
+        }
+    }
+
+    /// @dev Whether a proof has the length that its counter asks for; without a byte, it has none.
+    function _isWhole(bytes calldata proof) private pure returns (bool) {
+        return proof.length != 0 && proof.length == lengthAt(_positionOf(proof));
+    }
+
+    /// @dev The message stands in memory, 291 bytes after the free pointer; the proof in call data, whole. Faults are gathered and looked at once:
     /// an honest proof, which is what pays, takes no branch.
     // solhint-disable-next-line function-max-lines
-    function _verify(uint256 prefix, uint256 key, uint256 alphaLength, bytes calldata proof)
+    function _verify(uint256 prefix, uint256 key, uint256 alphaLength, uint256 position)
         private
         view
         returns (bool valid)
@@ -77,13 +109,12 @@ library EcVrf {
             let e := mload(0x40)
             let w := add(e, 128)
             let m := add(e, 256)
-            let c := shr(128, calldataload(add(proof.offset, 33)))
-            let s := calldataload(add(proof.offset, 49))
-            let head := shr(248, calldataload(proof.offset))
+            let c := shr(128, calldataload(add(position, 33)))
+            let s := calldataload(add(position, 49))
+            let head := shr(248, calldataload(position))
             let parity := shr(7, head)
-            // The length is what the counter asks for, and s is reduced.
-            let fault := xor(proof.length, add(PROOF_LENGTH, shl(5, and(head, 0x7f))))
-            fault := or(fault, iszero(lt(s, N)))
+            // s is reduced.
+            let fault := iszero(lt(s, N))
 
             // H = encode_to_curve(PK, alpha): x is the first hash of fe 01 || PK || alpha || counter || 00 that is one.
             mstore(m, shl(232, or(0xfe0100, prefix)))
@@ -94,8 +125,8 @@ library EcVrf {
             fault := or(fault, iszero(staticcall(gas(), 2, m, length, 0, 32)))
             let hX := mload(0)
             {
-                let root := add(proof.offset, PROOF_LENGTH)
-                let end := add(proof.offset, proof.length)
+                let root := add(position, PROOF_LENGTH)
+                let end := add(root, shl(5, and(head, 0x7f)))
                 for { let counter := 1 } lt(root, end) {
                     root := add(root, 32)
                     counter := add(counter, 1)
@@ -111,7 +142,7 @@ library EcVrf {
 
             // U = s*B - c*Y. The precompile answers nothing where it recovers nothing, and memory stays as it was: hence
             // the test of returndatasize, which covers a failed call too.
-            calldatacopy(w, add(proof.offset, 81), 128)
+            calldatacopy(w, add(position, 81), 128)
             mstore(e, mulmod(sub(N, s), key, N))
             mstore(add(e, 32), add(25, prefix))
             mstore(add(e, 64), key)
@@ -135,13 +166,13 @@ library EcVrf {
             let minusTY := sub(P, mload(add(w, 32)))
 
             // S = c*Gamma. Its y follows from the slope through T and -S; the address certifies both.
-            let sX := calldataload(add(proof.offset, 209))
-            let slope := calldataload(add(proof.offset, 241))
+            let sX := calldataload(add(position, 209))
+            let slope := calldataload(add(position, 241))
             // Equal abscissas would leave the slope, and with it V, to the prover.
             fault := or(fault, eq(tX, sX))
             mstore(w, sX)
             mstore(add(w, 32), addmod(mulmod(slope, addmod(tX, sub(P, sX), P), P), minusTY, P))
-            let gammaX := calldataload(add(proof.offset, 1))
+            let gammaX := calldataload(add(position, 1))
             mstore(add(e, 32), add(27, parity))
             mstore(add(e, 64), gammaX)
             mstore(add(e, 96), mulmod(c, gammaX, N))

@@ -27,12 +27,20 @@ library KeyLib {
         keys.segments[number / SEGMENT_SIZE] = key == 0 ? segment & ~bit : segment | bit;
     }
 
+    /// @notice A participant's active key, 0 where it has none.
+    function keyOf(Keys storage keys, uint256 participant) internal view returns (uint256 key) {
+        // As `keys.active[participant]`, which would look whether a number of 24 bits has 24 bits.
+        assembly ("memory-safe") {
+            key := sload(add(keys.slot, participant))
+        }
+    }
+
     /// @notice Put the keys of a segment into code. What an earlier snapshot holds is kept: it is right for good.
     function takeSnapshot(Keys storage keys, uint256 segment) internal returns (address snapshot) {
         uint256 word = keys.segments[segment];
         bytes memory creation = new bytes(10 + SNAPSHOT_LENGTH);
         uint256[] memory known = new uint256[](SEGMENT_SIZE);
-        if (uint160(word) != 0) load(uint160(word), known);
+        _load(uint160(word), known);
         for (uint256 i = 0; i < SEGMENT_SIZE; ++i) {
             uint256 key = keys.active[segment * SEGMENT_SIZE + i];
             if (key != 0) known[i] = key;
@@ -47,10 +55,28 @@ library KeyLib {
         keys.segments[segment] = (word >> 160 << 160) | uint160(snapshot);
     }
 
-    /// @notice Read a snapshot into memory, which has `SEGMENT_SIZE` words; without a snapshot, zeros.
-    function load(uint160 snapshot, uint256[] memory into) internal view {
+    /// @notice Read a segment's snapshot into memory, which has `SEGMENT_SIZE` words; without a snapshot, zeros.
+    /// @return active a bit for each key whose participant is active now.
+    function loadSegment(Keys storage keys, uint256 segment, uint256[] memory into)
+        internal
+        view
+        returns (uint256 active)
+    {
+        uint256 word = keys.segments[segment];
+        _load(uint160(word), into);
+        return word >> 160;
+    }
+
+    function _load(uint160 snapshot, uint256[] memory into) private view {
         assembly ("memory-safe") {
             extcodecopy(snapshot, add(into, 32), 1, mul(32, SEGMENT_SIZE))
+        }
+    }
+
+    /// @notice The key at a place below `SEGMENT_SIZE`.
+    function keyAt(uint256[] memory loaded, uint256 place) internal pure returns (uint256 key) {
+        assembly ("memory-safe") {
+            key := mload(add(add(loaded, 32), shl(5, place)))
         }
     }
 }

@@ -110,9 +110,8 @@ library RoundLib {
         Claims claims = task.claims;
         if (claims.count() != intake.enrolled()) PhaseLib.requireExpired(task.sortition.deadline());
         uint256 seats = claims.count() < task.rules.maxSeats ? claims.count() : task.rules.maxSeats;
-        uint256 quorum = BallotLib.quorum(
-            task.rules.thresholdBasisPoints, task.rules.expectedCommittee, intake.enrolled(), seats
-        );
+        uint256 quorum =
+            BallotLib.quorum(task.rules.thresholdBasisPoints, task.rules.expectedCommittee, intake.enrolled(), seats);
         if (seats < quorum) {
             _widen(task, taskId, intake);
             return;

@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IRoundCoordinatorErrors, IRoundCoordinatorEvents} from "../interfaces/IRoundCoordinator.sol";
-import {CLAIM_SIZE, Claims, MAX_CLAIMS} from "../types/Claims.sol";
+import {CLAIM_SIZE, Claims, openedClaims} from "../types/Claims.sol";
 import {Keys} from "../types/Keys.sol";
 import {ROSTER_SIZE, Roster} from "../types/Roster.sol";
 import {Sortition} from "../types/Sortition.sol";
@@ -16,38 +16,29 @@ import {PhaseLib} from "./PhaseLib.sol";
 /// closes, the list is brought back, and the lowest are seated. They are ordered by the top 96 bits of their outputs, ties
 /// by the participants' numbers; both together are one number here, the *claim*: prefix << 24 | number.
 library SortitionLib {
-    /// What became of a claim.
-    enum Verdict {
-        Taken,
-        NotEnrolled,
-        AlreadyClaimed,
-        AboveThreshold,
-        NotActive,
-        ProofInvalid
-    }
+    using KeyLib for Keys;
 
-    /// What the claims of one transaction share, in memory.
+    /// A transaction's claims in progress. In memory, for the stack does not hold it all.
     struct Batch {
-        bytes32 alpha;
-        uint256 threshold;
         uint256 round;
-        /// The roster's word in use, its index, and whether it is still to be written.
-        uint256 rosterIndex;
+        /// The roster's word in use, and the first number in it.
         Roster roster;
-        bool rosterChanged;
-        Claims claims;
-        /// Claims taken, `CLAIM_SIZE` bytes each.
+        uint256 rosterStart;
+        /// Claims taken.
         bytes taken;
-        /// Whether keys come from snapshots; if so the segment in use, its word and its keys.
         bool fromSnapshot;
-        uint256 segmentIndex;
-        uint256 segment;
-        uint256[] keys;
+        /// Of the segment in use (see `Keys`): its keys, who of them is active, and the first number in it.
+        uint256[] segmentKeys;
+        uint256 segmentActive;
+        uint256 segmentStart;
     }
 
-    uint256 private constant NONE = type(uint256).max;
+    /// No word or segment starts here: it is more than a word's size from any number.
+    uint256 private constant NOWHERE = 1 << 128;
     /// Bytes of a claim before its proof: the number.
     uint256 private constant NUMBER_SIZE = 3;
+    /// Of a claim whose proof skips no counter.
+    uint256 private constant LEAST_LENGTH = 276;
 
     /// @notice The highest output that wins.
     /// @param seats the committee's expected size, twice as much once widened.
@@ -73,185 +64,200 @@ library SortitionLib {
 
     // ----------------------------------------------------------------- claims
 
-    /// @notice Take one claim, or say why not by reverting.
-    function claimSeat(TaskState storage task, Keys storage keys, uint256 taskId, uint32 round, bytes calldata claim)
+    /// @notice Take one claim, or revert with the reason why it is not taken.
+    function claimSeat(TaskState storage task, Keys storage keys, uint256 taskId, uint32 round, bytes calldata list)
         internal
     {
-        // Every field that is read is set by `_open`.
-        // slither-disable-next-line uninitialized-local
-        Batch memory batch;
-        _open(task, batch, taskId, round, claim.length);
-        uint256 length = _lengthAt(claim, 0);
-        if (length != claim.length) revert IRoundCoordinatorErrors.MalformedClaims(0);
-        (Verdict verdict, uint256 output) = _take(task, keys, batch, claim);
-        if (verdict != Verdict.Taken) _refuse(keys, batch, taskId, verdict, uint24(bytes3(claim)), output);
-        _close(task, batch, taskId, round);
+        Claims claims = task.claims;
+        (bytes32 alpha_, uint256 threshold_) = _terms(task, claims, taskId, round);
+        uint256 position = _positionOf(list);
+        if (list.length != _lengthAt(position)) revert IRoundCoordinatorErrors.MalformedClaims(0);
+        uint256 number = _numberAt(position);
+        Roster roster = task.rosters[number / ROSTER_SIZE].inRound(round);
+        if (!roster.mayClaim(number % ROSTER_SIZE)) {
+            if (!roster.isCounting(number % ROSTER_SIZE)) {
+                revert IRoundCoordinatorErrors.NotEnrolled(taskId, keys.holders[number]);
+            }
+            revert IRoundCoordinatorErrors.SeatAlreadyClaimed(round, keys.holders[number]);
+        }
+        uint256 output = _requireProof(keys, number, alpha_, threshold_, position + NUMBER_SIZE);
+        task.rosters[number / ROSTER_SIZE] = roster.withClaim(number % ROSTER_SIZE);
+        bytes memory taken = abi.encodePacked(bytes12(bytes32(output)), uint24(number));
+        task.claims = claims.extended(taken);
+        emit IRoundCoordinatorEvents.SeatsClaimed(taskId, round, taken);
+    }
+
+    /// @dev The output of the proof at a position in call data, which is valid and wins.
+    function _requireProof(Keys storage keys, uint256 number, bytes32 alpha_, uint256 threshold_, uint256 position)
+        private
+        view
+        returns (uint256 output)
+    {
+        uint256 key = keys.keyOf(number);
+        if (key == 0) revert IRoundCoordinatorErrors.NotActiveParticipant(keys.holders[number]);
+        bool valid;
+        (valid, output) = EcVrf.verifyAt(key, alpha_, position);
+        if (!valid) revert IRoundCoordinatorErrors.ProofInvalid(keys.holders[number]);
+        if (output > threshold_) revert IRoundCoordinatorErrors.OutputAboveThreshold(output, threshold_);
     }
 
     /// @notice Take every claim of a list that can be taken, and skip the others.
+    /// @return count how many were taken.
     function claimSeats(
         TaskState storage task,
         Keys storage keys,
         uint256 taskId,
         uint32 round,
         bool fromSnapshot,
-        bytes calldata claims
-    ) internal returns (uint256) {
-        // Every field that is read is set by `_open`.
+        bytes calldata list
+    ) internal returns (uint256 count) {
+        Claims claims = task.claims;
+        (bytes32 alpha_, uint256 threshold_) = _terms(task, claims, taskId, round);
+        // Every field that is read is set here.
         // slither-disable-next-line uninitialized-local
         Batch memory batch;
-        _open(task, batch, taskId, round, claims.length);
+        batch.round = round;
+        batch.rosterStart = NOWHERE;
+        batch.taken = _emptyList(list.length / LEAST_LENGTH);
         if (fromSnapshot) {
             batch.fromSnapshot = true;
-            batch.segmentIndex = NONE;
-            batch.keys = new uint256[](KeyLib.SEGMENT_SIZE);
+            batch.segmentKeys = new uint256[](KeyLib.SEGMENT_SIZE);
+            batch.segmentStart = NOWHERE;
         }
-        uint256 offset = 0;
-        while (offset < claims.length) {
-            uint256 length = _lengthAt(claims, offset);
-            if (length > claims.length - offset) revert IRoundCoordinatorErrors.MalformedClaims(offset);
-            unchecked {
-                // In a batch a refusal is skipped, whatever its output.
-                // slither-disable-next-line unused-return
-                _take(task, keys, batch, claims[offset:offset + length]);
-                offset += length;
-            }
-        }
-        _close(task, batch, taskId, round);
-        return batch.taken.length / CLAIM_SIZE;
-    }
-
-    function _open(TaskState storage task, Batch memory batch, uint256 taskId, uint32 round, uint256 length)
-        private
-        view
-    {
-        batch.claims = task.claims;
-        if (batch.claims.round() != round || round == 0) PhaseLib.refuseClaims(task, round);
-        Sortition sortition = task.sortition;
-        PhaseLib.requireOpen(sortition.deadline());
-        batch.alpha = alpha(taskId, round, sortition.seed());
-        batch.threshold = threshold(sortition);
-        batch.round = round;
-        batch.rosterIndex = NONE;
-        batch.taken = _list(length / (NUMBER_SIZE + EcVrf.PROOF_LENGTH));
-    }
-
-    /// @dev An empty list with room for `count` claims, and for what a write of 32 bytes leaves behind the last.
-    function _list(uint256 count) private pure returns (bytes memory list) {
-        assembly ("memory-safe") {
-            list := mload(0x40)
-            mstore(list, 0)
-            mstore(0x40, add(list, and(add(add(mul(count, CLAIM_SIZE), 64), 31), not(31))))
-        }
-    }
-
-    /// @dev Bytes of the claim at `offset`, as its proof's first byte says; what lies beyond the call data is 0.
-    function _lengthAt(bytes calldata claims, uint256 offset) private pure returns (uint256 length) {
-        assembly ("memory-safe") {
-            let head := calldataload(add(claims.offset, offset))
-            length := add(add(NUMBER_SIZE, 273), shl(5, and(shr(224, head), 0x7f)))
-        }
-    }
-
-    /// @dev Cheap reasons to refuse come before the proof is verified. State changes only where the claim is taken.
-    function _take(TaskState storage task, Keys storage keys, Batch memory batch, bytes calldata claim)
-        private
-        returns (Verdict verdict, uint256 output)
-    {
-        unchecked {
-            uint256 number = uint24(bytes3(claim));
-            uint256 place = number % ROSTER_SIZE;
-            if (number / ROSTER_SIZE != batch.rosterIndex) _turnTo(task, batch, number / ROSTER_SIZE);
-            if (!batch.roster.isCounting(place)) return (Verdict.NotEnrolled, 0);
-            if (batch.roster.hasClaimed(place)) return (Verdict.AlreadyClaimed, 0);
-            bytes calldata proof = claim[NUMBER_SIZE:];
-            output = EcVrf.outputOf(proof);
-            if (output > batch.threshold) return (Verdict.AboveThreshold, output);
-            uint256 key = batch.fromSnapshot ? _keyFromSnapshot(keys, batch, number) : keys.active[number];
-            if (key == 0) return (Verdict.NotActive, output);
-            if (!EcVrf.verify(key, batch.alpha, proof)) return (Verdict.ProofInvalid, output);
-            batch.roster = batch.roster.withClaim(place);
-            batch.rosterChanged = true;
-            _append(batch, (output >> 160 << 24) | number);
-        }
-    }
-
-    function _append(Batch memory batch, uint256 claim) private pure {
-        if (batch.claims.count() == MAX_CLAIMS) revert IRoundCoordinatorErrors.TooManyClaims(MAX_CLAIMS);
-        batch.claims = batch.claims.withClaim(claim);
-        bytes memory taken = batch.taken;
-        assembly ("memory-safe") {
-            let length := mload(taken)
-            mstore(add(add(taken, 32), length), shl(136, claim))
-            mstore(taken, add(length, CLAIM_SIZE))
-        }
-    }
-
-    /// @dev Go to another word of the roster.
-    function _turnTo(TaskState storage task, Batch memory batch, uint256 index) private {
-        if (batch.rosterChanged) task.rosters[batch.rosterIndex] = batch.roster;
-        batch.rosterChanged = false;
-        batch.rosterIndex = index;
-        batch.roster = task.rosters[index].inRound(batch.round);
-    }
-
-    function _keyFromSnapshot(Keys storage keys, Batch memory batch, uint256 number) private view returns (uint256) {
-        unchecked {
-            uint256 index = number / KeyLib.SEGMENT_SIZE;
-            if (index != batch.segmentIndex) {
-                batch.segmentIndex = index;
-                batch.segment = keys.segments[index];
-                KeyLib.load(uint160(batch.segment), batch.keys);
-            }
-            uint256 place = number % KeyLib.SEGMENT_SIZE;
-            return (batch.segment >> (160 + place)) & 1 == 0 ? 0 : batch.keys[place];
-        }
-    }
-
-    function _close(TaskState storage task, Batch memory batch, uint256 taskId, uint32 round) private {
-        if (batch.taken.length == 0) return;
-        if (batch.rosterChanged) task.rosters[batch.rosterIndex] = batch.roster;
-        task.claims = batch.claims;
+        _takeAll(task, keys, batch, alpha_, threshold_, list);
+        count = batch.taken.length / CLAIM_SIZE;
+        if (count == 0) return 0;
+        task.rosters[batch.rosterStart / ROSTER_SIZE] = batch.roster;
+        task.claims = claims.extended(batch.taken);
         emit IRoundCoordinatorEvents.SeatsClaimed(taskId, round, batch.taken);
     }
 
-    function _refuse(
+    /// @dev Positions are those in call data; bytes behind it are 0.
+    function _takeAll(
+        TaskState storage task,
         Keys storage keys,
         Batch memory batch,
-        uint256 taskId,
-        Verdict verdict,
-        uint24 number,
-        uint256 output
-    ) private view {
-        address member = keys.holders[number];
-        if (verdict == Verdict.NotEnrolled) revert IRoundCoordinatorErrors.NotEnrolled(taskId, member);
-        if (verdict == Verdict.AlreadyClaimed) {
-            revert IRoundCoordinatorErrors.SeatAlreadyClaimed(uint32(batch.round), member);
+        bytes32 alpha_,
+        uint256 threshold_,
+        bytes calldata list
+    ) private {
+        uint256 position = _positionOf(list);
+        uint256 end = position + list.length;
+        uint256 length = 0;
+        unchecked {
+            for (; position < end; position += length) {
+                length = _lengthAt(position);
+                uint256 number = _numberAt(position);
+                uint256 place = number - batch.rosterStart;
+                if (place >= ROSTER_SIZE) place = _turnTo(task, batch, number);
+                if (!batch.roster.mayClaim(place)) continue;
+                // Under a key of 0, which stands for none, no proof is valid.
+                uint256 key = batch.fromSnapshot ? _snapshotKey(keys, batch, number) : keys.keyOf(number);
+                (bool valid, uint256 output) = EcVrf.verifyAt(key, alpha_, position + NUMBER_SIZE);
+                if (!valid || output > threshold_) continue;
+                batch.roster = batch.roster.withClaim(place);
+                _append(batch.taken, output, number);
+            }
+            // The last claim's bytes have been read from behind the list.
+            if (position != end) {
+                revert IRoundCoordinatorErrors.MalformedClaims(list.length - (length + end - position));
+            }
         }
-        if (verdict == Verdict.AboveThreshold) {
-            revert IRoundCoordinatorErrors.OutputAboveThreshold(output, batch.threshold);
+    }
+
+    /// @dev Go to the word of the roster that a participant is in, and return its place there.
+    function _turnTo(TaskState storage task, Batch memory batch, uint256 number) private returns (uint256 place) {
+        if (batch.roster.anyClaimed()) task.rosters[batch.rosterStart / ROSTER_SIZE] = batch.roster;
+        place = number % ROSTER_SIZE;
+        batch.rosterStart = number - place;
+        batch.roster = task.rosters[number / ROSTER_SIZE].inRound(batch.round);
+    }
+
+    /// @dev A participant's key from the snapshot of its segment, 0 where it is not active or not in it.
+    function _snapshotKey(Keys storage keys, Batch memory batch, uint256 number) private view returns (uint256) {
+        unchecked {
+            uint256 place = number - batch.segmentStart;
+            if (place >= KeyLib.SEGMENT_SIZE) {
+                place = number % KeyLib.SEGMENT_SIZE;
+                batch.segmentStart = number - place;
+                batch.segmentActive = keys.loadSegment(number / KeyLib.SEGMENT_SIZE, batch.segmentKeys);
+            }
+            return ((batch.segmentActive >> place) & 1) * KeyLib.keyAt(batch.segmentKeys, place);
         }
-        if (verdict == Verdict.NotActive) revert IRoundCoordinatorErrors.NotActiveParticipant(member);
-        revert IRoundCoordinatorErrors.ProofInvalid(member);
+    }
+
+    /// @dev Append a claim to a list that has room for it, and for what the write leaves behind it.
+    function _append(bytes memory list, uint256 output, uint256 participant) private pure {
+        assembly ("memory-safe") {
+            let length := mload(list)
+            mstore(add(add(list, 32), length), or(shl(160, shr(160, output)), shl(136, participant)))
+            mstore(list, add(length, CLAIM_SIZE))
+        }
+    }
+
+    /// @dev What the claims of a round are checked against, if it takes any.
+    function _terms(TaskState storage task, Claims claims, uint256 taskId, uint32 round)
+        private
+        view
+        returns (bytes32, uint256)
+    {
+        if (claims.round() != round || round == 0) PhaseLib.refuseClaims(task, round);
+        Sortition sortition = task.sortition;
+        PhaseLib.requireOpen(sortition.deadline());
+        return (alpha(taskId, round, sortition.seed()), threshold(sortition));
+    }
+
+    function _positionOf(bytes calldata list) private pure returns (uint256 position) {
+        assembly ("memory-safe") {
+            position := list.offset
+        }
+    }
+
+    /// @dev Bytes of the claim at a position, as its proof's first byte says.
+    function _lengthAt(uint256 position) private pure returns (uint256 length) {
+        assembly ("memory-safe") {
+            length := add(LEAST_LENGTH, shl(5, and(shr(224, calldataload(position)), 0x7f)))
+        }
+    }
+
+    function _numberAt(uint256 position) private pure returns (uint256 participant) {
+        assembly ("memory-safe") {
+            participant := shr(232, calldataload(position))
+        }
+    }
+
+    /// @dev An empty list with room for `count` claims, and for what a write of 32 bytes leaves behind the last.
+    function _emptyList(uint256 count) private pure returns (bytes memory list) {
+        assembly ("memory-safe") {
+            list := mload(0x40)
+            mstore(list, 0)
+            mstore(0x40, add(list, and(add(mul(count, CLAIM_SIZE), 95), not(31))))
+        }
     }
 
     // -------------------------------------------------------------- committee
 
-    /// @notice Seat the lowest claims of a list, which must be the chain's.
+    /// @notice Seat the lowest claims of a list, which must be the chain's: for each transaction of claims their number, 2
+    /// bytes, and the claims.
     /// @param seats how many, at least 1 and at most as many as there are claims.
     function seatLowest(TaskState storage task, Keys storage keys, Claims claims, bytes calldata list, uint256 seats)
         internal
     {
         uint256[] memory lowest = new uint256[](seats);
-        // Built up from nothing.
-        Claims brought = Claims.wrap(claims.round());
-        if (list.length != CLAIM_SIZE * claims.count()) revert IRoundCoordinatorErrors.ClaimsNotThese(claims.count());
-        unchecked {
-            uint256 end = list.length / CLAIM_SIZE;
-            for (uint256 i = 0; i < end; ++i) {
-                uint256 claim = uint120(bytes15(list[CLAIM_SIZE * i:]));
-                brought = brought.withClaim(claim);
-                _insert(lowest, i < seats ? i : seats, claim);
+        Claims brought = openedClaims(claims.round());
+        for (uint256 offset = 0; offset < list.length;) {
+            uint256 start = offset + 2;
+            // Bytes behind the list are 0, or those of another argument: what they announce does not fit.
+            offset = start + CLAIM_SIZE * _countAt(_positionOf(list) + offset);
+            if (offset > list.length) revert IRoundCoordinatorErrors.ClaimsNotThese(claims.count());
+            bytes calldata taken = list[start:offset];
+            uint256 count = brought.count();
+            brought = brought.extended(taken);
+            unchecked {
+                for (uint256 i = 0; i < taken.length; i += CLAIM_SIZE) {
+                    _insert(lowest, count < seats ? count : seats, _claimAt(_positionOf(taken) + i));
+                    ++count;
+                }
             }
         }
         if (Claims.unwrap(brought) != Claims.unwrap(claims)) {
@@ -260,6 +266,18 @@ library SortitionLib {
         for (uint256 seat = 0; seat < seats; ++seat) {
             uint256 claim = lowest[seat];
             task.committee[seat] = (claim >> 24 << 160) | uint160(keys.holders[claim & 0xffffff]);
+        }
+    }
+
+    function _countAt(uint256 position) private pure returns (uint256 count) {
+        assembly ("memory-safe") {
+            count := shr(240, calldataload(position))
+        }
+    }
+
+    function _claimAt(uint256 position) private pure returns (uint256 claim) {
+        assembly ("memory-safe") {
+            claim := shr(136, calldataload(position))
         }
     }
 

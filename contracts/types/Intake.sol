@@ -47,13 +47,10 @@ using {
 } for Intake global;
 
 /// Return the word of a round that has just been opened.
-function openedIntake(
-    uint256 round_,
-    uint256 deadline_,
-    uint256 enrolled_,
-    uint256 maxUpdates_,
-    uint256 sampleCap_
-) pure returns (Intake) {
+function openedIntake(uint256 round_, uint256 deadline_, uint256 enrolled_, uint256 maxUpdates_, uint256 sampleCap_)
+    pure
+    returns (Intake)
+{
     uint256 word = withBitsAt(0, 0, 24, round_);
     word = withBitsAt(word, 24, 4, uint256(Phase.Training));
     word = withBitsAt(word, 28, 40, deadline_);

@@ -5,9 +5,9 @@ import {IRoundCoordinatorTypes} from "../interfaces/IRoundCoordinator.sol";
 import {Ballot} from "./Ballot.sol";
 import {Claims} from "./Claims.sol";
 import {Intake} from "./Intake.sol";
+import {NUMBERS} from "./Keys.sol";
 import {Ledger} from "./Ledger.sol";
 import {Outcome} from "./Outcome.sol";
-import {NUMBERS} from "./Keys.sol";
 import {ROSTER_SIZE, Roster} from "./Roster.sol";
 import {Sortition} from "./Sortition.sol";
 

@@ -18,7 +18,7 @@ from _compilers import production
 from _harness import BenchmarkFailed
 
 from flare_offchain.blockchain.artifacts import BoundContract
-from flare_offchain.consensus import identities, sortition
+from flare_offchain.consensus import identities
 from flare_offchain.consensus.chain_proof import prove_many
 from flare_offchain.consensus.keys import VrfKey
 from flare_offchain.consensus.vrf import SECP256K1_TAI, proof_to_output
@@ -30,16 +30,19 @@ REWARD = 10**18
 BUDGET = 10**22
 THRESHOLD = 6_000
 SAMPLE_CAP = 1_000
+CLAIM_SIZE = 15
+"""Bytes of a claim in `SeatsClaimed`: prefix of the output, participant's number."""
 _HOUR, _DAY = 3_600, 86_400
 COMMITTEE_CALLS = ("claimSeat", "claimSeats", "closeSortition", "propose", "vote", "closeValidation", "reveal")
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """An account with its VRF key."""
+    """An account with its VRF key and its number in the registry."""
 
     address: str
     key: VrfKey
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,11 @@ class Deployment:
         function = self.coordinator.abi.function(name)
         return function.decode_output(self.chain.call(self.coordinator.address, function.encode(arguments)))
 
+    def participants(self) -> int:
+        """Return how many accounts have registered."""
+        function = self.registry.abi.function("participants")
+        return int(function.decode_output(self.chain.call(self.registry.address, function.encode([]))))
+
     def call(self, sender: str, name: str, *arguments: object, value: int = 0, gas: int | None = None) -> Call:
         """Return a transaction that calls the coordinator."""
         data = self.coordinator.abi.function(name).encode(arguments)
@@ -99,7 +107,11 @@ class Deployment:
         """Return workers that have registered a bond and a key, and the gas of each registration."""
         master = self.seed.to_bytes(8, "big")
         names = [f"{label}/{number}" for number in range(count)]
-        workers = [Worker(address_of(f"{self.seed}/{name}"), VrfKey.derive(master, name.encode())) for name in names]
+        given = self.participants()
+        workers = [
+            Worker(address_of(f"{self.seed}/{name}"), VrfKey.derive(master, name.encode()), given + number)
+            for number, name in enumerate(names, 1)
+        ]
         self.chain.endow(worker.address for worker in workers)
         alphas = [
             identities.possession_alpha(self.chain.chain_id, self.registry.address, worker.address)
@@ -114,14 +126,6 @@ class Deployment:
         return workers, [receipt.gas for receipt in self.chain.send(calls, self.registry.abi)]
 
 
-@dataclass
-class Committee:
-    """The seats of a round: members in order of their outputs, and each one's index on chain."""
-
-    members: list[str]
-    index: dict[str, int]
-
-
 class Task:
     """One task with its workers, played round after round."""
 
@@ -131,7 +135,9 @@ class Task:
         self.random = random.Random(f"{deployment.seed}/{len(workers)}")  # noqa: S311 (a benchmark repeats)
         self.spent: dict[int, list[Spent]] = defaultdict(list)
         self.finalized: list[int] = []
-        self._by_address = {worker.address: worker for worker in workers}
+        self._by_number = {worker.number: worker for worker in workers}
+        self.claims = b""
+        self.taken: list[bytes] = []
         self._count: dict[tuple[str, str], int] = defaultdict(int)
         self._used_seats: set[int] = set()
         self._updates: dict[int, list[int]] = {}
@@ -174,7 +180,7 @@ class Task:
 
         new: senders whose transaction writes a slot that was never written before.
         """
-        gas = LARGE_GAS if name in ("claimSeats", "reveal", "closeSortition") else None
+        gas = LARGE_GAS if name in ("claimSeats", "reveal", "closeSortition", "advance") else None
         calls = [self.deployment.call(sender, name, *arguments, gas=gas) for sender, arguments in senders_and_arguments]
         receipts = self.deployment.send(calls)
         for call, receipt in zip(calls, receipts, strict=True):
@@ -200,6 +206,7 @@ class Task:
     def open_and_train(self, trainers: Sequence[Worker] | None = None) -> None:
         """Open a round and take an update of each trainer (all workers by default), in random order."""
         self.round += 1
+        self.claims, self.taken = b"", []
         self.do("openRound", [(self.deployment.owner, [self.task_id])])
         order = self.random.sample(trainers or self.workers, len(trainers or self.workers))
         counts = [self.random.randint(50, 2 * SAMPLE_CAP) for _ in order]
@@ -227,35 +234,46 @@ class Task:
         found = zip(self.workers, proofs, outputs, strict=True)
         return [(worker, proof, output) for worker, proof, output in found if output <= threshold]
 
-    def claim_all(self, alpha: bytes, threshold: int) -> Committee | None:
-        """Claim every seat that is won, close SORTITION, and return the committee; None where the round is void."""
+    def claim(self, name: str, calls: Sequence[tuple[str, Sequence[object]]]) -> list[Receipt]:
+        """Send claims, `claimSeat` or `claimSeats`, and keep the list that closes SORTITION."""
+        receipts = self.do(name, calls)
+        for event in self.event(receipts, "SeatsClaimed"):
+            taken = event["claims"]
+            self.claims += (len(taken) // CLAIM_SIZE).to_bytes(2, "big") + taken
+            self.taken += [taken[start : start + CLAIM_SIZE] for start in range(0, len(taken), CLAIM_SIZE)]
+        return receipts
+
+    def widen(self) -> int:
+        """Let SORTITION pass with too few claims, and return the wider threshold."""
+        self.chain.pass_time(_DAY + 1)
+        receipts = self.do("closeSortition", [(self.deployment.owner, [self.task_id, b""])])
+        return int(self.event(receipts, "SortitionWidened")[0]["threshold"])
+
+    def claim_all(self, alpha: bytes, threshold: int) -> list[str] | None:
+        """Claim with every output that wins, close SORTITION, and return the committee in order of seats.
+
+        None where the round is void.
+        """
         claimed: set[str] = set()
-        seats: dict[int, tuple[str, int]] = {}
         while True:
             winners = [item for item in self.winning(alpha, threshold) if item[0].address not in claimed]
             self.random.shuffle(winners)
-            winners = winners[: self.max_seats - len(seats)]
-            claims = [
-                (worker.address, [self.task_id, self.round, worker.address, proof]) for worker, proof, _ in winners
-            ]
-            for seated in self.event(self.do("claimSeat", claims) if claims else [], "SeatClaimed"):
-                seats[seated["seatIndex"]] = (str(seated["member"]).lower(), seated["output"])
+            calls = [(item[0].address, [self.task_id, self.round, batch([item])]) for item in winners]
+            self.claim("claimSeat", calls)
             claimed |= {worker.address for worker, _, _ in winners}
             if len(claimed) < len(self.workers):
                 self.chain.pass_time(_DAY + 1)
-            receipts = self.do("closeSortition", [(self.deployment.owner, [self.task_id])])
+            receipts = self.do("closeSortition", [(self.deployment.owner, [self.task_id, self.claims])])
             if self.event(receipts, "RoundVoided"):
                 return None
             widened = self.event(receipts, "SortitionWidened")
             if not widened:
                 break
             threshold = widened[0]["threshold"]
-        ranked = sortition.ranked([sortition.Seat.of(member, output) for member, output in seats.values()])
-        return Committee(
-            [seat.member.lower() for seat in ranked], {member: index for index, (member, _) in seats.items()}
-        )
+        lowest = sorted(self.taken)[: self.max_seats]
+        return [self._by_number[int.from_bytes(claim[12:], "big")].address for claim in lowest]
 
-    def finish(self, committee: Committee, left_out: float) -> None:
+    def finish(self, committee: Sequence[str], left_out: float) -> None:
         """Propose, let every other member approve, and reveal: the round is finalized.
 
         left_out: share of the updates that are not accepted.
@@ -270,14 +288,16 @@ class Task:
         place = (self.chain.chain_id, self.deployment.coordinator.address, self.task_id, self.round, 0)
         digest = identities.proposal_digest(*place, model, report, identities.bitmap_digest(bytes(bitmap)), weight)
         inner = identities.inner_hash(0, self.random.randbytes(32))
-        proposer, *voters = committee.members
+        proposer, *voters = committee
         made = identities.vote_commitment(*place, digest, proposer, inner)
         here = [self.task_id, self.round, 0]
         self.do("propose", [(proposer, [*here, model, report, bytes(bitmap), weight, made])])
-        votes = [(member, [*here, identities.vote_commitment(*place, digest, member, inner), 0]) for member in voters]
-        seats = {member: committee.index[member] for member in voters}
-        self.do("vote", votes, {member for member, seat in seats.items() if seat not in self._used_seats})
-        self._used_seats |= set(seats.values())
+        votes = [
+            (member, [*here, seat, identities.vote_commitment(*place, digest, member, inner), 0])
+            for seat, member in enumerate(voters, 1)
+        ]
+        self.do("vote", votes, {member for seat, member in enumerate(voters, 1) if seat not in self._used_seats})
+        self._used_seats |= set(range(1, len(committee)))
         self.do("closeValidation", [(self.deployment.owner, [self.task_id])])
         receipts = self.do("reveal", [(proposer, [*here, inner])])
         if not self.event(receipts, "RoundFinalized"):
@@ -289,7 +309,7 @@ class Task:
         ends = (Phase.Finalized, Phase.Void)
         while self.deployment.read("currentRound", self.task_id)["phase"] not in ends:
             self.chain.pass_time(_DAY + 1)
-            self.do("advance", [(self.deployment.owner, [self.task_id])])
+            self.do("advance", [(self.deployment.owner, [self.task_id, self.claims])])
 
     def play(self, rounds: int, left_out: Sequence[float]) -> None:
         """Play rounds until so many are finalized; `left_out` is gone through in turn."""
@@ -313,18 +333,11 @@ class Task:
 
 
 def batch(claims: Sequence[tuple[Worker, bytes, int]]) -> bytes:
-    """Return claims as `claimSeats` takes them: member, length, proof."""
-    return b"".join(
-        bytes.fromhex(worker.address[2:]) + len(proof).to_bytes(2, "big") + proof for worker, proof, _ in claims
-    )
+    """Return claims as `claimSeats` takes them, in order of the participants' numbers: number, proof."""
+    ordered = sorted(claims, key=lambda item: item[0].number)
+    return b"".join(worker.number.to_bytes(3, "big") + proof for worker, proof, _ in ordered)
 
 
 def _output(proof: bytes) -> int:
     prefix = bytes([2 + (proof[0] >> 7)])
     return int.from_bytes(proof_to_output(SECP256K1_TAI, prefix + proof[1:81]), "big")
-
-
-def key_snapshot_function(deployment: Deployment) -> str | None:
-    """Return the coordinator's function that takes claims against a snapshot of keys, if it has one."""
-    functions = deployment.coordinator.abi.functions_by_selector.values()
-    return next((function.name for function in functions if "snapshot" in function.name.lower()), None)

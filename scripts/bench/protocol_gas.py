@@ -101,11 +101,11 @@ def report(bench: Benchmark, fork: str, played: Played) -> None:
     for call in OTHERS:
         again = Sample.of(item.gas for item in played.steady(call))
         bench.add(Row(f"{call}, {where}", again.mean, "gas", again.n, [bench.seed]))
-    seats = Sample.of(
+    claims = Sample.of(
         len([item for item in played.task.spent[number] if item.call == "claimSeat"])
         for number in played.task.finalized
     )
-    bench.add(Row(f"seats, {where}", seats.mean, "seats", seats.n, [bench.seed]))
+    bench.add(Row(f"claims, {where}", claims.mean, "claims", claims.n, [bench.seed]))
     for name, values in (("register", played.register), ("enrol", played.task.enrol_gas)):
         sample = Sample.of(values)
         bench.add(Row(f"{name}, {where}", sample.mean, "gas", sample.n, [bench.seed]))

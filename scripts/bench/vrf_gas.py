@@ -4,21 +4,22 @@
 
 Two figures. *Verify only*: execution gas of the verifier, call data and the call that brings it apart, over fresh
 random keys and messages that are the same for all three. *All-in*: gas of a transaction that carries 128 claims
-through the production coordinator, divided by 128: call data, the member's key from storage, verification, the seat,
-its place in the round's record, and the event. Both under the rules of Prague and of Osaka.
+through the production coordinator, divided by 128: call data, the member's key (from storage, or from a snapshot in code), verification,
+its bit in the roster, its place in the chain of claims, and its part of the event. Both under the rules of Prague and of
+Osaka.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from _chain import LARGE_GAS, Call, Chain, Snapshot, address_of
+from _chain import LARGE_GAS, Call, Chain, Receipt, Snapshot, address_of
 from _compilers import chainlink, ours, witnet
 from _harness import Benchmark, BenchmarkFailed, Row, Sample, run
 from _peer_proofs import chainlink_proof, witnet_proof
-from _rounds import Deployment, Task, batch, key_snapshot_function
+from _rounds import CLAIM_SIZE, Deployment, Task, Worker, batch
 
 from flare_offchain.blockchain.artifacts import ContractArtifact
 from flare_offchain.consensus.chain_proof import prove_for_chain
@@ -27,9 +28,12 @@ from flare_offchain.consensus.keys import VrfKey
 CHAINLINK, WITNET = "Chainlink VRF.sol", "Witnet fastVerify"
 QUICK_PROOFS, FULL_PROOFS = 256, 2_048
 QUICK_BATCHES, FULL_BATCHES = 2, 8
-SEATS = 64
-"""The largest committee that the contracts admit."""
-VERIFY_LIMIT, STORAGE_LIMIT = 12_000, 20_000
+MEMBERS, SEATS = 128, 64
+"""Claims in a batch, and the largest committee that the contracts admit: E of the task. Widened, all 128 win."""
+SEGMENT_SIZE = 96
+"""Keys in a snapshot (`KeyLib`)."""
+VERIFY_LIMIT, STORAGE_LIMIT, SNAPSHOT_LIMIT = 12_000, 20_000, 17_900
+KINDS = {False: "keys in storage", True: "keys in snapshots"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,72 +131,98 @@ class Carried:
 
     before: Snapshot
     call: Call
+    from_snapshot: bool
     gas: float
 
 
 def all_in(bench: Benchmark, chain: Chain, deployment: Deployment) -> list[Carried]:
     """Send claims of 128 members through the production coordinator, each batch in one transaction."""
-    workers, _ = deployment.register(2 * SEATS, "all-in")
-    tasks = [Task(deployment, workers[:SEATS], SEATS, SEATS), Task(deployment, workers[SEATS:], SEATS, SEATS)]
-    carrier = chain.deploy(deployment.owner, ours("ClaimCarrier").creation.linked({}))
+    workers, _ = deployment.register(MEMBERS, "all-in")
+    task = Task(deployment, workers, SEATS, SEATS)
+    segments = range(workers[0].number // SEGMENT_SIZE, workers[-1].number // SEGMENT_SIZE + 1)
+    taken = deployment.send([deployment.call(deployment.owner, "snapshotKeys", segment) for segment in segments])
+    for receipt in taken:
+        bench.add(Row(f"snapshot of {SEGMENT_SIZE} keys, once", receipt.gas, "gas", 1, [bench.seed]))
     found = []
     for _ in range(QUICK_BATCHES if bench.quick else FULL_BATCHES):
-        data = bytes.fromhex(deployment.coordinator.address[2:])
-        for task in tasks:
-            task.open_and_train(task.workers[:1])
-            claims = task.winning(*task.fix_seed())
-            payload = deployment.call("", "claimSeats", task.task_id, task.round, batch(claims)).data
-            data += len(payload).to_bytes(4, "big") + payload
-        call = Call(deployment.owner, carrier, data, gas=LARGE_GAS)
-        found.append(Carried(chain.snapshot(), call, send_batch(deployment, call)))
-        for task in tasks:
-            task.abandon()
+        for from_snapshot in (False, True):
+            claims = winners(task)
+            arguments = [task.task_id, task.round, from_snapshot, batch(claims)]
+            call = deployment.call(deployment.owner, "claimSeats", *arguments, gas=LARGE_GAS)
+            before = chain.snapshot()
+            receipt = task.claim("claimSeats", [(deployment.owner, arguments)])[0]
+            found.append(Carried(before, call, from_snapshot, share(receipt, MEMBERS)))
+            if bench.arguments.breakdown and len(found) <= len(KINDS):
+                show_breakdown(bench, chain, receipt, call, from_snapshot)
+            close(bench, task, len(found) == 1)
     for size in (64, 32, 8, 1):
-        gas = one_batch(bench, deployment, tasks[0], size)
-        bench.add(Row(f"all-in per member of {size}, Prague, keys in storage", gas, "gas", size, [bench.seed]))
+        claims = winners(task)[:size]
+        receipt = task.claim("claimSeats", [(deployment.owner, [task.task_id, task.round, False, batch(claims)])])[0]
+        gas = share(receipt, size)
+        bench.add(Row(f"all-in per member of {size}, Prague, {KINDS[False]}", gas, "gas", size, [bench.seed]))
+        task.abandon()
     return found
 
 
-def send_batch(deployment: Deployment, call: Call) -> float:
-    """Return the gas, a member, of a transaction that must seat 128 members."""
-    receipt = deployment.send([call])[0]
-    topic = "0x" + deployment.coordinator.abi.events["SeatClaimed"].topic.hex()
-    seated = sum(log["topics"][0] == topic for log in receipt.logs)
-    if seated != 2 * SEATS:
-        raise BenchmarkFailed(f"{seated} seats were taken, not {2 * SEATS}")
-    return receipt.gas / seated
+def winners(task: Task) -> list[tuple[Worker, bytes, int]]:
+    """Return claims of a new round whose threshold has been widened, so that everyone wins."""
+    task.open_and_train(task.workers[:1])
+    alpha, _ = task.fix_seed()
+    claims = task.winning(alpha, task.widen())
+    if len(claims) != len(task.workers):
+        raise BenchmarkFailed(f"{len(claims)} of {len(task.workers)} win a seat")
+    return claims
 
 
-def again_on(chain: Chain, deployment: Deployment, carried: Sequence[Carried]) -> list[float]:
-    """Send the same transactions in the same states under another fork's rules; return the gas, a member."""
+def close(bench: Benchmark, task: Task, shown: bool) -> None:
+    """Close SORTITION with the list of all claims, which the chain must be the hash of, and let the round end."""
+    receipt = task.do("closeSortition", [(task.workers[0].address, [task.task_id, task.claims])])[0]
+    if shown:
+        case = f"closeSortition, {MEMBERS} claims, {SEATS} seats, per claim"
+        bench.add(Row(case, receipt.gas / MEMBERS, "gas", MEMBERS, [bench.seed]))
+    task.abandon()
+
+
+def share(receipt: Receipt, size: int) -> float:
+    """Return the gas, a member, of a transaction that must take `size` claims."""
+    # The claims are the event's only argument in data: offset, length, bytes.
+    taken = sum(int(log["data"][66:130], 16) for log in receipt.logs) // CLAIM_SIZE
+    if taken != size:
+        raise BenchmarkFailed(f"{taken} claims were taken, not {size}")
+    return receipt.gas / size
+
+
+def show_breakdown(bench: Benchmark, chain: Chain, receipt: Receipt, call: Call, from_snapshot: bool) -> None:
+    """Report where the gas of a batch goes."""
+    for part, gas in chain.breakdown(receipt.hash, call.data, receipt.gas).items():
+        case = f"all-in per member of {MEMBERS}, {KINDS[from_snapshot]}: {part}"
+        bench.add(Row(case, gas / MEMBERS, "gas", MEMBERS, [bench.seed]))
+
+
+def again_on(chain: Chain, deployment: Deployment, carried: Sequence[Carried]) -> list[Carried]:
+    """Send the same transactions in the same states under another fork's rules."""
     found = []
     deployment = deployment.on(chain)
     for item in carried:
         chain.resume(item.before)
-        found.append(send_batch(deployment, item.call))
+        found.append(replace(item, gas=share(deployment.send([item.call])[0], MEMBERS)))
     return found
 
 
-def one_batch(bench: Benchmark, deployment: Deployment, task: Task, size: int) -> float:
-    """Return the gas, a member, of one transaction with `size` claims straight to the coordinator."""
-    task.open_and_train(task.workers[:1])
-    claims = task.winning(*task.fix_seed())[:size]
-    receipt = task.do("claimSeats", [(deployment.owner, [task.task_id, task.round, batch(claims)])])[0]
-    if bench.arguments.breakdown:
-        data = task.spent[task.round][-1].data
-        for part, gas in deployment.chain.breakdown(receipt.hash, data, receipt.gas).items():
-            bench.add(Row(f"all-in per member of {size}: {part}", gas / size, "gas", size, [bench.seed]))
-    task.abandon()
-    return receipt.gas / size
-
-
-def report_all_in(bench: Benchmark, members: dict[str, Sample]) -> None:
-    """Report a member's share of a batch of 128 under each fork."""
-    for fork, sample in members.items():
-        case = f"all-in per member of 128, {fork.capitalize()}, keys in storage"
-        bench.add(Row(case, sample.mean, "gas", sample.n * 2 * SEATS, [bench.seed], STORAGE_LIMIT, "limit"))
-        base = members["prague"].mean
-        bench.add(Row(case, sample.mean, "gas", sample.n * 2 * SEATS, [bench.seed], base, "Prague, same transactions"))
+def report_all_in(bench: Benchmark, found: dict[str, list[Carried]]) -> dict[tuple[str, bool], Sample]:
+    """Report a member's share of a batch of 128, by fork and by where its key was."""
+    samples = {
+        (fork, kind): Sample.of(item.gas for item in carried if item.from_snapshot == kind)
+        for fork, carried in found.items()
+        for kind in KINDS
+    }
+    for (fork, kind), sample in samples.items():
+        case = f"all-in per member of {MEMBERS}, {fork.capitalize()}, {KINDS[kind]}"
+        limit = SNAPSHOT_LIMIT if kind else STORAGE_LIMIT
+        bench.add(Row(case, sample.mean, "gas", sample.n * MEMBERS, [bench.seed], limit, "limit"))
+        base = samples["prague", kind].mean
+        bench.add(Row(case, sample.mean, "gas", sample.n * MEMBERS, [bench.seed], base, "Prague, same transactions"))
+    return samples
 
 
 def main() -> None:
@@ -205,9 +235,8 @@ def main() -> None:
         carried = all_in(bench, chain, deployment)
     with Chain("osaka") as chain:
         osaka = verify_only(bench, chain, verifiers)
-        osaka_members = again_on(chain, deployment, carried)
-    members = {"prague": Sample.of(item.gas for item in carried), "osaka": Sample.of(osaka_members)}
-    report_all_in(bench, members)
+        carried_again = again_on(chain, deployment, carried)
+    members = report_all_in(bench, {"prague": carried, "osaka": carried_again})
     add_notes(bench, deployment)
     mine, plain = prague["ours"]
     bench.finish(
@@ -219,10 +248,10 @@ def main() -> None:
             "chainlink_mean": prague[CHAINLINK][0].mean,
             "chainlink_ratio": mine.mean / prague[CHAINLINK][0].mean,
             "witnet_mean": prague[WITNET][0].mean,
-            "member_all_in_128_storage": members["prague"].mean,
-            "member_all_in_128_snapshot": None,
+            "member_all_in_128_storage": members["prague", False].mean,
+            "member_all_in_128_snapshot": members["prague", True].mean,
             "osaka_ratio": osaka["ours"][0].mean / mine.mean,
-            "osaka_ratio_all_in": members["osaka"].mean / members["prague"].mean,
+            "osaka_ratio_all_in": members["osaka", False].mean / members["prague", False].mean,
         }
     )
 
@@ -230,14 +259,8 @@ def main() -> None:
 def add_notes(bench: Benchmark, deployment: Deployment) -> None:
     """Say how the figures came about."""
     bench.note(
-        "A committee has 64 seats at most, so the 128 members are two tasks' full committees, all different workers, "
-        "carried in one transaction by a contract of the benchmark's own, whose copying of call data is counted."
-    )
-    snapshot = key_snapshot_function(deployment)
-    bench.note(
-        f"The coordinator has {snapshot}, which this benchmark does not measure: member_all_in_128_snapshot is null."
-        if snapshot
-        else "The contracts have no key snapshot: member_all_in_128_snapshot is null."
+        f"E is {SEATS}, the largest committee, and the threshold was widened, so that all {MEMBERS} win; their claims are one "
+        "transaction straight to the coordinator. The committee is chosen of them when SORTITION closes, at a cost of its own."
     )
     if deployment.compiled_here:
         bench.note("The package's artifacts are older than the sources: the sources were compiled and measured.")
