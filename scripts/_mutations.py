@@ -130,9 +130,13 @@ MUTATIONS = (
         "ClaimSeats",
         core=True,
     ),
-    Mutation("one claim", _ROSTER, "((1 << 76) | 1) == 1 << 76", "(1 << 76) == 1 << 76", "ClaimSeat|RosterTest"),
+    Mutation("one claim", _ROSTER, "^ (((1 << 76) | 1) << place)", "| (1 << (76 + place))", "ClaimSeat|RosterTest"),
     Mutation(
-        "enrolment of a claim", _ROSTER, "((1 << 76) | 1) == 1 << 76", "1 == 0", "ClaimSeat|RosterTest|RosterModel"
+        "enrolment of a claim",
+        _ROSTER,
+        "(enrolled << 152) | enrolled);",
+        "(enrolled << 152) | ((1 << 76) - 1));",
+        "ClaimSeat|RosterTest|RosterModel",
     ),
     Mutation(
         "claimed, noted",

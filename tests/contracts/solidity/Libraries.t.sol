@@ -158,13 +158,17 @@ contract WordsTest is LibraryTest {
         uint256 place = uint256(where) % 76;
         Roster word = Roster.wrap(raw);
         vm.assertEq(word.round(), (raw >> 228) & 0xffffff);
-        vm.assertTrue(word.hasClaimed(place) == ((raw >> place) & 1 != 0));
-        vm.assertTrue(word.isCounting(place) == ((raw >> (76 + place)) & 1 != 0));
+        vm.assertTrue(word.mayClaim(place) == ((raw >> place) & 1 != 0));
+        vm.assertTrue(word.hasClaimed(place) == ((raw >> (76 + place)) & 1 != 0));
         vm.assertTrue(word.isEnrolled(place) == ((raw >> (152 + place)) & 1 != 0));
-        vm.assertTrue(word.mayClaim(place) == (word.isCounting(place) && !word.hasClaimed(place)));
-        vm.assertTrue(word.anyClaimed() == (raw & ((1 << 76) - 1) != 0));
-        unchanged(raw, Roster.unwrap(word.withClaim(place)), place, 1);
-        vm.assertTrue(word.withClaim(place).hasClaimed(place));
+        vm.assertTrue(word.isCounting(place) == (word.mayClaim(place) || word.hasClaimed(place)));
+        vm.assertTrue(word.anyClaimed() == ((raw >> 76) & ((1 << 76) - 1) != 0));
+        if (word.mayClaim(place) && !word.hasClaimed(place)) {
+            Roster claimed = word.withClaim(place);
+            vm.assertTrue(claimed.hasClaimed(place) && !claimed.mayClaim(place) && claimed.anyClaimed());
+            uint256 both = (uint256(1) << place) | (uint256(1) << (76 + place));
+            vm.assertEq(Roster.unwrap(claimed) & ~both, raw & ~both);
+        }
         unchanged(raw, Roster.unwrap(word.withEnrolled(place, enrols)), 152 + place, 1);
         vm.assertTrue(word.withEnrolled(place, enrols).isEnrolled(place) == enrols);
         Roster now_ = word.inRound(newest);
@@ -173,7 +177,7 @@ contract WordsTest is LibraryTest {
         if (same) vm.assertEq(Roster.unwrap(now_), raw);
         for (uint256 i = 0; i < 76; ++i) {
             vm.assertTrue(now_.isEnrolled(i) == word.isEnrolled(i));
-            vm.assertTrue(now_.isCounting(i) == (same ? word.isCounting(i) : word.isEnrolled(i)));
+            vm.assertTrue(now_.mayClaim(i) == (same ? word.mayClaim(i) : word.isEnrolled(i)));
             vm.assertTrue(now_.hasClaimed(i) == (same && word.hasClaimed(i)));
         }
     }

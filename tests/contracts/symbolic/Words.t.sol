@@ -95,11 +95,11 @@ contract WordsSymbolic {
         assert(word.round() == round && word.count() == 0 && word.chain() == 0);
     }
 
-    /// A claim sets one bit, an enrolment one; no other participant's changes, nor the round.
+    /// A claim is one participant's, an enrolment one; nothing of another changes, nor the round.
     function check_roster_setters(uint256 raw, uint8 place, uint8 other, bool enrols) public pure {
         if (place >= ROSTER_SIZE || other >= ROSTER_SIZE) return;
         Roster before = Roster.wrap(raw);
-        assert(before.mayClaim(place) == (before.isCounting(place) && !before.hasClaimed(place)));
+        if (!before.mayClaim(place) || before.hasClaimed(place)) return;
         Roster claimed = before.withClaim(place);
         assert(!claimed.mayClaim(place) && claimed.anyClaimed());
         assert(claimed.hasClaimed(place) && claimed.round() == before.round());
@@ -111,6 +111,7 @@ contract WordsSymbolic {
         assert(enrolled.hasClaimed(other) == before.hasClaimed(other));
         if (other == place) return;
         assert(claimed.hasClaimed(other) == before.hasClaimed(other));
+        assert(claimed.mayClaim(other) == before.mayClaim(other));
         assert(enrolled.isEnrolled(other) == before.isEnrolled(other));
     }
 
@@ -123,7 +124,7 @@ contract WordsSymbolic {
         if (before.round() == newest) {
             assert(Roster.unwrap(word) == raw);
         } else {
-            assert(word.isCounting(place) == before.isEnrolled(place) && !word.hasClaimed(place));
+            assert(word.mayClaim(place) == before.isEnrolled(place) && !word.hasClaimed(place));
         }
     }
 
