@@ -133,7 +133,7 @@ library EcVrf {
                 } {
                     // root**2 + hX**3 + 7 = 0: no point has the abscissa hX, so the next counter is tried.
                     let r := calldataload(root)
-                    fault := or(fault, addmod(mulmod(r, r, P), addmod(mulmod(mulmod(hX, hX, P), hX, P), 7, P), P))
+                    fault := or(fault, addmod(mulmod(r, r, P), add(mulmod(mulmod(hX, hX, P), hX, P), 7), P))
                     mstore8(counterAt, counter)
                     fault := or(fault, iszero(staticcall(gas(), 2, m, length, 0, 32)))
                     hX := mload(0)

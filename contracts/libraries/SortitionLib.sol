@@ -71,8 +71,8 @@ library SortitionLib {
         Claims claims = task.claims;
         (bytes32 alpha_, uint256 threshold_) = _terms(task, claims, taskId, round);
         uint256 position = _positionOf(list);
-        if (list.length != _lengthAt(position)) revert IRoundCoordinatorErrors.MalformedClaims(0);
-        uint256 number = _numberAt(position);
+        (uint256 number, uint256 length) = _headAt(position);
+        if (list.length != length) revert IRoundCoordinatorErrors.MalformedClaims(0);
         Roster roster = task.rosters[number / ROSTER_SIZE].inRound(round);
         if (!roster.mayClaim(number % ROSTER_SIZE)) {
             if (!roster.isCounting(number % ROSTER_SIZE)) {
@@ -146,8 +146,8 @@ library SortitionLib {
         uint256 length = 0;
         unchecked {
             for (; position < end; position += length) {
-                length = _lengthAt(position);
-                uint256 number = _numberAt(position);
+                uint256 number;
+                (number, length) = _headAt(position);
                 uint256 place = number - batch.rosterStart;
                 if (place >= ROSTER_SIZE) place = _turnTo(task, batch, number);
                 if (!batch.roster.mayClaim(place)) continue;
@@ -213,16 +213,13 @@ library SortitionLib {
         }
     }
 
-    /// @dev Bytes of the claim at a position, as its proof's first byte says.
-    function _lengthAt(uint256 position) private pure returns (uint256 length) {
+    /// @dev The participant of the claim at a position, and the claim's bytes, as its proof's first byte says (`EcVrf.lengthAt`).
+    function _headAt(uint256 position) private pure returns (uint256 participant, uint256 length) {
         assembly ("memory-safe") {
-            length := add(LEAST_LENGTH, shl(5, and(shr(224, calldataload(position)), 0x7f)))
-        }
-    }
-
-    function _numberAt(uint256 position) private pure returns (uint256 participant) {
-        assembly ("memory-safe") {
-            participant := shr(232, calldataload(position))
+            let head := calldataload(position)
+            participant := shr(232, head)
+            // 32 bytes for each counter skipped, of which there are as many as the low 7 bits of the byte say.
+            length := add(LEAST_LENGTH, and(shr(219, head), 0xfe0))
         }
     }
 
