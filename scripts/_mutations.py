@@ -59,7 +59,7 @@ MUTATIONS = (
     Mutation(
         "skipped counter",
         _VRF,
-        "fault := or(fault, addmod(mulmod(r, r, P), addmod(mulmod(mulmod(hX, hX, P), hX, P), 7, P), P))",
+        "fault := or(fault, addmod(mulmod(r, r, P), add(mulmod(mulmod(hX, hX, P), hX, P), 7), P))",
         "pop(r)",
         "EcVrfTest",
     ),
@@ -561,7 +561,7 @@ MUTATIONS = (
     Mutation(
         "bytes of a claim",
         _SORTITION,
-        "if (list.length != _lengthAt(position)) revert",
+        "if (list.length != length) revert",
         "if (false) revert",
         "ClaimSeat",
     ),
