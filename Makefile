@@ -10,7 +10,7 @@ FORGE = $(wildcard node_modules/@foundry-rs/forge-*/bin/forge)
 
 # The checks that a change must never lose; `make mutations` tries all of them.
 DECISIVE := "proof of a seat" "one vote" "phase of an intake" "phase of a ballot" "proposer" "commitment" \
-	"deadline of an action" "deadline of a push"
+	"deadline of an action" "deadline of a push" "claims chained"
 
 .PHONY: help setup setup-run setup-dev setup-node setup-network demo test lint typecheck unit contracts mutations mutants analysis symbolic invariants proofs coverage network-test network-anvil network-geth clef bench fuzz lock clean
 

@@ -25,9 +25,14 @@ class Mutation:
 
 
 _COORDINATOR = "contracts/RoundCoordinator.sol"
+_ACTIONS = "contracts/TaskActions.sol"
 _REGISTRY = "contracts/ParticipantRegistry.sol"
 _ATTEMPT = "contracts/libraries/AttemptLib.sol"
 _BALLOT = "contracts/libraries/BallotLib.sol"
+_CLAIMS = "contracts/types/Claims.sol"
+_KEY = "contracts/libraries/KeyLib.sol"
+_ROSTER = "contracts/types/Roster.sol"
+_SEED = "contracts/types/Sortition.sol"
 _PHASE = "contracts/libraries/PhaseLib.sol"
 _REWARD = "contracts/libraries/RewardLib.sol"
 _ROUND = "contracts/libraries/RoundLib.sol"
@@ -36,8 +41,14 @@ _TASK = "contracts/libraries/TaskLib.sol"
 _VRF = "contracts/libraries/EcVrf.sol"
 
 MUTATIONS = (
+    Mutation("proof of a seat", _SORTITION, "if (!valid) revert", "if (false) revert", "ClaimSeat", core=True),
     Mutation(
-        "proof of a seat", _SORTITION, "if (!EcVrf.verify(", "if (false && !EcVrf.verify(", "ClaimSeat", core=True
+        "proof of a seat in a batch",
+        _SORTITION,
+        "if (!valid || output > threshold_) continue;",
+        "if (output > threshold_) continue;",
+        "ClaimSeat",
+        core=True,
     ),
     Mutation(
         "proof of possession", _REGISTRY, "if (!EcVrf.verify(", "if (false && !EcVrf.verify(", "RegisterTest", core=True
@@ -48,16 +59,28 @@ MUTATIONS = (
     Mutation(
         "skipped counter",
         _VRF,
-        "fault := or(fault, addmod(mulmod(r, r, P), addmod(mulmod(mulmod(hX, hX, P), hX, P), 7, P), P))",
+        "fault := or(fault, addmod(mulmod(r, r, P), add(mulmod(mulmod(hX, hX, P), hX, P), 7), P))",
         "pop(r)",
         "EcVrfTest",
     ),
-    Mutation("reduced s", _VRF, "fault := or(fault, iszero(lt(s, N)))", "", "EcVrfTest"),
+    Mutation("reduced s", _VRF, "let fault := iszero(lt(s, N))", "let fault := 0", "EcVrfTest"),
     Mutation("one vote", _ATTEMPT, "if ((ballot.voted() >> seat) & 1 != 0) {", "if (false) {", "VoteTest", core=True),
     Mutation(
-        "seat of a voter", _ATTEMPT, "if (!seat.isSeated(round))", "if (false)", "VoteTest|EvictionTest", core=True
+        "seat of a voter",
+        _ATTEMPT,
+        "if (seat >= ballot.seats() || SortitionLib.memberAt(task, seat) != msg.sender) {",
+        "if (seat >= ballot.seats()) {",
+        "VoteTest",
+        core=True,
     ),
-    Mutation("proposer does not vote", _ATTEMPT, "if (seat == ballot.proposer())", "if (false)", "VoteTest", core=True),
+    Mutation(
+        "seat of this committee",
+        _ATTEMPT,
+        "if (seat >= ballot.seats() || SortitionLib.memberAt",
+        "if (SortitionLib.memberAt",
+        "VoteTest",
+    ),
+    Mutation("proposer does not vote", _ATTEMPT, "if (seat == attempt)", "if (false)", "VoteTest", core=True),
     Mutation(
         "phase of an intake",
         _PHASE,
@@ -83,11 +106,138 @@ MUTATIONS = (
     Mutation("deadline of a push", _PHASE, "if (block.timestamp <= deadline) {", "if (false) {", "Test$", core=True),
     Mutation("quorum", _ATTEMPT, "if (matching < ballot.quorum())", "if (false)", "RevealTest", core=True),
     Mutation("quorum by enrolled", _BALLOT, "expected < enrolled ? expected : enrolled", "0", "BallotLibTest"),
-    Mutation("threshold", _SORTITION, "if (output > claims.threshold)", "if (false)", "ThresholdTest"),
-    Mutation("one claim", _SORTITION, "if (seat.round() == round)", "if (false)", "ClaimSeat"),
-    Mutation("enrolment of a claim", _SORTITION, "if (!TermLib.counts(seat.term(), round))", "if (false)", "ClaimSeat"),
-    Mutation("active key of a claim", _SORTITION, "if (key == 0) return", "if (false) return", "ClaimSeat"),
-    Mutation("cap on seats", _SORTITION, "full && standing >", "false && standing >", "EvictionTest"),
+    Mutation("threshold", _SORTITION, "if (output > threshold_) revert", "if (false) revert", "ThresholdTest"),
+    Mutation(
+        "threshold of a batch",
+        _SORTITION,
+        "if (!valid || output > threshold_) continue;",
+        "if (!valid) continue;",
+        "ThresholdTest",
+    ),
+    Mutation(
+        "one claim of who counts",
+        _SORTITION,
+        "if (!roster.mayClaim(number % ROSTER_SIZE)) {",
+        "if (false) {",
+        "ClaimSeat|RosterTest",
+        core=True,
+    ),
+    Mutation(
+        "one claim of who counts, in a batch",
+        _SORTITION,
+        "if (!batch.roster.mayClaim(place)) continue;",
+        "",
+        "ClaimSeats",
+        core=True,
+    ),
+    Mutation("one claim", _ROSTER, "^ (((1 << 76) | 1) << place)", "| (1 << (76 + place))", "ClaimSeat|RosterTest"),
+    Mutation(
+        "enrolment of a claim",
+        _ROSTER,
+        "(enrolled << 152) | enrolled);",
+        "(enrolled << 152) | ((1 << 76) - 1));",
+        "ClaimSeat|RosterTest|RosterModel",
+    ),
+    Mutation(
+        "claimed, noted",
+        _SORTITION,
+        "task.rosters[number / ROSTER_SIZE] = roster.withClaim(number % ROSTER_SIZE);",
+        "",
+        "ClaimSeat|RosterModel",
+    ),
+    Mutation(
+        "claimed, noted in a batch",
+        _SORTITION,
+        "batch.roster = batch.roster.withClaim(place);",
+        "",
+        "ClaimSeats",
+    ),
+    Mutation(
+        "roster written when it is turned",
+        _SORTITION,
+        "if (batch.roster.anyClaimed()) task.rosters[batch.rosterStart / ROSTER_SIZE] = batch.roster;",
+        "",
+        "ClaimOrderTest",
+    ),
+    Mutation(
+        "roster written at last",
+        _SORTITION,
+        "if (count == 0) return 0;\n        task.rosters[batch.rosterStart / ROSTER_SIZE] = batch.roster;",
+        "if (count == 0) return 0;",
+        "ClaimSeats|ClaimOrderTest",
+    ),
+    Mutation(
+        "roster of the opening",
+        _ROSTER,
+        "if (word.round() == newest) return word;",
+        "",
+        "RosterTest|RosterModelTest|ClaimSeat",
+    ),
+    Mutation(
+        "roster brought up to date", _ROSTER, "if (word.round() == newest) return word;", "return word;", "RosterTest"
+    ),
+    Mutation("active key of a claim", _SORTITION, "if (key == 0) revert", "if (false) revert", "ClaimSeat"),
+    Mutation(
+        "active bit of a snapshot",
+        _SORTITION,
+        "return ((batch.segmentActive >> place) & 1) * KeyLib.keyAt(batch.segmentKeys, place);",
+        "return KeyLib.keyAt(batch.segmentKeys, place);",
+        "SnapshotKeysTest",
+        core=True,
+    ),
+    Mutation(
+        "segment of a snapshot",
+        _SORTITION,
+        "if (place >= KeyLib.SEGMENT_SIZE) {",
+        "if (batch.segmentStart == NOWHERE) {",
+        "SnapshotKeysTest",
+    ),
+    Mutation(
+        "snapshot keeps what it had",
+        _KEY,
+        "_load(uint160(word), known);",
+        "",
+        "SnapshotKeysTest",
+    ),
+    Mutation(
+        "snapshot was created", _KEY, "if (snapshot == address(0)) revert", "if (false) revert", "SnapshotKeysTest"
+    ),
+    Mutation(
+        "active bits of a segment, kept",
+        _KEY,
+        "(word >> 160 << 160) | uint160(snapshot)",
+        "uint160(snapshot)",
+        "SnapshotKeysTest",
+    ),
+    Mutation("most claims", _CLAIMS, "if (total > MAX_CLAIMS) revert", "if (false) revert", "MostClaimsTest"),
+    Mutation(
+        "claims chained",
+        _SORTITION,
+        "if (Claims.unwrap(brought) != Claims.unwrap(claims)) {",
+        "if (brought.count() != claims.count()) {",
+        "ClaimsListTest",
+        core=True,
+    ),
+    Mutation(
+        "chain before the claims",
+        _CLAIMS,
+        "abi.encodePacked(word.chain(), taken)",
+        "abi.encodePacked(uint256(0), taken)",
+        "ClaimsListTest|WordsTest",
+    ),
+    Mutation("claims closed", _ROUND, "task.claims = claims.closed();", "", "ClaimSeatTimesTest"),
+    Mutation(
+        "claims closed by a void round",
+        _ROUND,
+        "task.claims = task.claims.closed();\n            _void",
+        "_void",
+        "ClaimSeatTimesTest",
+    ),
+    Mutation("low bits of the seed", _SEED, "return (hash >> 72) << 72;", "return hash;", "FixSeedTest|WordsTest"),
+    Mutation(
+        "ascending seats", _SORTITION, "ascending[count - 1] > value; --count", "false; --count", "SeatLowestTest"
+    ),
+    Mutation("lowest seats", _SORTITION, "if (value > ascending[count - 1]) return;", "return;", "SeatLowestTest"),
     Mutation("one update", _COORDINATOR, "if (ledger.round() == round)", "if (false)", "SubmitUpdate"),
     Mutation(
         "enrolment of an update",
@@ -99,7 +249,7 @@ MUTATIONS = (
     Mutation(
         "active key of an update",
         _COORDINATOR,
-        "if (_activeKeys[msg.sender] == 0) revert NotActiveParticipant(msg.sender);\n        if (ledger",
+        "if (_keys.active[ledger.number()] == 0) revert NotActiveParticipant(msg.sender);\n        if (ledger",
         "if (ledger",
         "SubmitUpdate",
     ),
@@ -112,14 +262,15 @@ MUTATIONS = (
     Mutation(
         "bond withdrawn before it is paid",
         _REGISTRY,
-        "_accounts[msg.sender] = Account({vrfKey: 0, bond: 0, withdrawableAt: 0, retired: true});",
+        "_accounts[msg.sender] = Account({vrfKey: 0, bond: 0, withdrawableAt: 0, retired: true, "
+        "number: account.number});",
         "",
         "WithdrawBondTest",
     ),
     Mutation(
         "credit cleared before it is paid",
         _COORDINATOR,
-        "task_.accounts[msg.sender].ledger = ledger.withCredit(0);",
+        "task_.ledgers[msg.sender] = ledger.withCredit(0);",
         "",
         "RewardsTest",
     ),
@@ -137,7 +288,7 @@ MUTATIONS = (
     Mutation("longest round", _TASK, "if (longest >= unbondingDelay)", "if (false)", "CreateTask"),
     Mutation(
         "owner of an invitation",
-        _COORDINATOR,
+        _ACTIONS,
         "if (msg.sender != task_.owner) revert NotTaskOwner(taskId, msg.sender);\n        for",
         "for",
         "InviteTest",
@@ -182,9 +333,8 @@ MUTATIONS = (
     Mutation(
         "deadline of a reveal",
         _ATTEMPT,
-        "PhaseLib.requireExpired(ballot.deadline());\n"
-        "        _fail(task, taskId, ballot);\n        // The member alone",
-        "_fail(task, taskId, ballot);\n        // The member alone",
+        "PhaseLib.requireExpired(ballot.deadline());\n        _fail(task, taskId, ballot);\n        address proposer",
+        "_fail(task, taskId, ballot);\n        address proposer",
         "AdvanceTest|RevealTest",
         core=True,
     ),
@@ -207,9 +357,9 @@ MUTATIONS = (
     ),
     Mutation(
         "deadline of a claim",
-        _COORDINATOR,
-        "PhaseLib.requireOpen(intake.deadline());\n        claims.taskId",
-        "claims.taskId",
+        _SORTITION,
+        "PhaseLib.requireOpen(sortition.deadline());",
+        "",
         "ClaimSeat",
         core=True,
     ),
@@ -224,7 +374,7 @@ MUTATIONS = (
     Mutation(
         "deadline of sortition",
         _ROUND,
-        "if (intake.claims() != intake.enrolled()) PhaseLib.requireExpired(intake.deadline());",
+        "if (claims.count() != intake.enrolled()) PhaseLib.requireExpired(task.sortition.deadline());",
         "",
         "CloseSortitionTest|AdvanceTest",
         core=True,
@@ -263,7 +413,19 @@ MUTATIONS = (
         "CloseSortitionTest|AdvanceTest",
     ),
     Mutation(
-        "seed before a claim", _COORDINATOR, "if (!intake.seedFixed()) revert SeedNotFixed(round);", "", "ClaimSeat"
+        "round of a claim",
+        _SORTITION,
+        "if (claims.round() != round || round == 0) PhaseLib.refuseClaims(task, round);",
+        "",
+        "ClaimSeat",
+        core=True,
+    ),
+    Mutation(
+        "round of a claim is none",
+        _SORTITION,
+        "if (claims.round() != round || round == 0) PhaseLib",
+        "if (claims.round() != round) PhaseLib",
+        "ClaimSeat",
     ),
     Mutation(
         "updates of a round", _ROUND, "if (updates < task.rules.minUpdates) {", "if (false) {", "CloseTrainingTest"
@@ -336,7 +498,7 @@ MUTATIONS = (
         "round in alpha", _SORTITION, "taskId, round, seed)", "taskId, uint32(0), seed)", "ClaimSeat|FixSeed|Sortition"
     ),
     Mutation("seed in alpha", _SORTITION, "taskId, round, seed)", "taskId, round, bytes32(0))", "ClaimSeat"),
-    Mutation("enrolled once", _TASK, "if (TermLib.isOpen(seat.term())) revert", "if (false) revert", "EnrolTest"),
+    Mutation("enrolled once", _TASK, "if (TermLib.isOpen(ledger.term())) revert", "if (false) revert", "EnrolTest"),
     Mutation(
         "invited only",
         _TASK,
@@ -347,41 +509,41 @@ MUTATIONS = (
     Mutation(
         "active key of an enrolment",
         _COORDINATOR,
-        "if (_activeKeys[msg.sender] == 0) revert NotActiveParticipant(msg.sender);\n        TaskLib",
+        "if (_keys.active[number] == 0) revert NotActiveParticipant(msg.sender);\n        TaskLib",
         "TaskLib",
         "EnrolTest|RequestExitTest",
     ),
     Mutation(
         "idle rounds",
         _COORDINATOR,
-        "if (_activeKeys[worker] != 0 && !TaskLib.isIdle(task_, worker)) {",
+        "if (_keys.active[ledger.number()] != 0 && !TaskLib.isIdle(task_, ledger)) {",
         "if (false) {",
         "RemoveIdleTest",
     ),
     Mutation(
         "owner of an end",
-        _COORDINATOR,
+        _ACTIONS,
         "if (msg.sender != task_.owner && !TaskLib.isExhausted(task_))",
         "if (false)",
         "EndTaskTest",
     ),
     Mutation(
         "owner of a remainder",
-        _COORDINATOR,
+        _ACTIONS,
         "if (msg.sender != task_.owner) revert NotTaskOwner(taskId, msg.sender);\n        uint256",
         "uint256",
         "EndTaskTest",
     ),
     Mutation(
         "remainder of an ended task",
-        _COORDINATOR,
+        _ACTIONS,
         "task_.status == TaskStatus.Ended ? task_.budget : 0",
         "task_.budget",
         "EndTaskTest",
     ),
-    Mutation("remainder cleared", _COORDINATOR, "task_.budget = 0;", "", "EndTaskTest"),
+    Mutation("remainder cleared", _ACTIONS, "task_.budget = 0;", "", "EndTaskTest"),
     Mutation(
-        "end at rest", _COORDINATOR, "_requireAtRest(task_);\n        if (msg.sender", "if (msg.sender", "EndTaskTest"
+        "end at rest", _ACTIONS, "_requireAtRest(task_);\n        if (msg.sender", "if (msg.sender", "EndTaskTest"
     ),
     Mutation(
         "open at rest", _COORDINATOR, "_requireAtRest(task_);\n        if (TaskLib", "if (TaskLib", "OpenRoundTest"
@@ -389,7 +551,23 @@ MUTATIONS = (
     Mutation(
         "rounds of a task", _COORDINATOR, "if (TaskLib.isExhausted(task_)) revert", "if (false) revert", "OpenRoundTest"
     ),
-    Mutation("bytes of a claim", _COORDINATOR, "if (end > batch.length) revert", "if (false) revert", "ClaimSeatsTest"),
+    Mutation(
+        "delegated", _ACTIONS, "if (address(this) == SELF) revert", "if (false) revert", "DelegationTest", core=True
+    ),
+    Mutation("numbers of participants", _REGISTRY, "if (participants == type(uint24).max)", "if (false)", "NumberTest"),
+    Mutation(
+        "number kept", _REGISTRY, "retired: true, number: account.number", "retired: true, number: 0", "NumberTest"
+    ),
+    Mutation(
+        "bytes of a claim",
+        _SORTITION,
+        "if (list.length != length) revert",
+        "if (false) revert",
+        "ClaimSeat",
+    ),
+    Mutation("bytes of claims", _SORTITION, "if (position != end) {", "if (false) {", "ClaimSeatsTest"),
+    Mutation("service noted", _REWARD, "withService(round, amount)", "withService(0, amount)", "RemoveIdleTest"),
+    Mutation("idle, by service", _TASK, "ledger.served() > ledger.round() ? ledger.served() : ", "", "RemoveIdleTest"),
     Mutation(
         "updates of a round, most",
         _COORDINATOR,
@@ -437,7 +615,7 @@ MUTATIONS = (
     Mutation(
         "exit deactivates",
         _REGISTRY,
-        "IActiveKeys(coordinator).activeKeyChanged(msg.sender, 0);",
+        "IActiveKeys(coordinator).activeKeyChanged(msg.sender, account.number, 0);",
         "",
         "RequestExitTest|ClaimSeat",
     ),
@@ -458,8 +636,8 @@ MUTATIONS = (
     Mutation(
         "length of a proof",
         _VRF,
-        "let fault := xor(proof.length, add(PROOF_LENGTH, shl(5, and(head, 0x7f))))",
-        "let fault := 0",
+        "return proof.length != 0 && proof.length == lengthAt(_positionOf(proof));",
+        "return true;",
         "EcVrfTest",
     ),
     # Not tried: equal abscissas of T and S. To make such a proof that is otherwise valid one must find c as the hash of

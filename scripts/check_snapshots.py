@@ -25,7 +25,7 @@ from typing import Any
 from _forge import ROOT, ForgeFailed, find_forge
 
 SNAPSHOTS = ROOT / "tests" / "snapshots"
-CONTRACTS = ("ParticipantRegistry", "RoundCoordinator", "RoundViews")
+CONTRACTS = ("ParticipantRegistry", "RoundCoordinator", "RoundViews", "TaskActions")
 GAS_TESTS = "^GasTest$"
 TIMEOUT_SECONDS = 900
 

@@ -20,7 +20,9 @@ from pathlib import Path
 from _forge import ROOT, ForgeFailed, find_forge
 
 APART = frozenset({"contracts/libraries/EcVrf.sol"})
-DEPLOYED = tuple(f"contracts/{name}.sol" for name in ("ParticipantRegistry", "RoundCoordinator", "RoundViews"))
+DEPLOYED = tuple(
+    f"contracts/{name}.sol" for name in ("ParticipantRegistry", "RoundCoordinator", "RoundViews", "TaskActions")
+)
 TIMEOUT_SECONDS = 1800
 
 

@@ -153,7 +153,7 @@ contract ProposeTest is RoundFixture {
         emit AttemptFailed(taskId, 1, 0);
         vm.expectEmit(true, true, true, true, address(coordinator));
         emit AttemptOpened(taskId, 1, 1, second, uint64(block.timestamp) + 300);
-        coordinator.advance(taskId);
+        advance();
         vm.expectRevert(abi.encodeWithSelector(NotProposer.selector, second, proposer));
         proposeAs(proposer, 1, modelOf(1), reportOf(1), hex"1f", 1500, INNER);
         propose();
@@ -164,12 +164,12 @@ contract ProposeTest is RoundFixture {
     function test_round_isVoid_whenNobodyProposes() public {
         for (uint256 i = 0; i < 2; ++i) {
             expire();
-            coordinator.advance(taskId);
+            advance();
         }
         expire();
         vm.expectEmit(true, true, true, true, address(coordinator));
         emit RoundVoided(taskId, 1, VoidReason.AttemptsExhausted);
-        coordinator.advance(taskId);
+        advance();
         assertPhase(Phase.Void);
         for (uint256 i = 0; i < workers.length; ++i) {
             vm.assertEq(bondOf(workers[i]), BOND);
@@ -182,7 +182,7 @@ contract AdvanceTest is RoundFixture {
         uint64 deadline = coordinator.currentRound(taskId).deadline;
         vm.warp(deadline);
         vm.expectRevert(abi.encodeWithSelector(DeadlineNotPassed.selector, deadline, deadline));
-        coordinator.advance(taskId);
+        advance();
     }
 
     /// In no phase may anything be pushed on at the deadline itself, and in each one second later.
@@ -193,17 +193,17 @@ contract AdvanceTest is RoundFixture {
         submit(workers[1], 200);
         refuses();
         expire();
-        coordinator.advance(taskId);
+        advance();
         fixSeed();
         for (uint256 i = 0; i < 4; ++i) {
             claim(workers[i]);
         }
         refuses();
         expire();
-        coordinator.advance(taskId);
+        advance();
         refuses();
         expire();
-        coordinator.advance(taskId);
+        advance();
         vm.assertEq(attempt(), 1);
         proposeWith(hex"03", 300);
         for (uint256 rank = 2; rank < 4; ++rank) {
@@ -211,11 +211,11 @@ contract AdvanceTest is RoundFixture {
         }
         refuses();
         approve(seated(0));
-        coordinator.advance(taskId);
+        advance();
         assertPhase(Phase.Reveal);
         refuses();
         expire();
-        coordinator.advance(taskId);
+        advance();
         vm.assertEq(attempt(), 2);
     }
 
@@ -223,26 +223,26 @@ contract AdvanceTest is RoundFixture {
         startTask(defaultRules(), 5);
         openRound();
         submitAll();
-        coordinator.advance(taskId);
+        advance();
         uint64 seedBlock = coordinator.currentRound(taskId).seedBlock;
         vm.expectRevert(abi.encodeWithSelector(SeedBlockNotReached.selector, seedBlock, block.number));
-        coordinator.advance(taskId);
+        advance();
         vm.roll(seedBlock + 1);
         vm.setBlockhash(seedBlock, INNER);
-        coordinator.advance(taskId);
+        advance();
         claimAll();
-        coordinator.advance(taskId);
+        advance();
         assertPhase(Phase.Aggregation);
     }
 
     function test_advance_reverts_whenNoRoundIsInProgress() public {
         startTask(defaultRules(), 5);
         vm.expectRevert(abi.encodeWithSelector(WrongPhase.selector, Phase.Training, Phase.None));
-        coordinator.advance(taskId);
+        advance();
         finalizeRound();
         vm.expectRevert(abi.encodeWithSelector(WrongPhase.selector, Phase.Training, Phase.Finalized));
-        coordinator.advance(taskId);
+        advance();
         vm.expectRevert(abi.encodeWithSelector(TaskUnknown.selector, 9));
-        coordinator.advance(9);
+        coordinator.advance(9, "");
     }
 }

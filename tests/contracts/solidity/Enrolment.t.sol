@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {Phase, RejectReason} from "../../../contracts/types/Phase.sol";
 import {RoundFixture} from "./support/RoundFixture.sol";
 
 contract EnrolTest is RoundFixture {
@@ -12,11 +13,13 @@ contract EnrolTest is RoundFixture {
     function test_enrol_countsFromNextRound() public {
         address worker = newWorker();
         vm.expectEmit(true, true, true, true, address(coordinator));
-        emit WorkerEnrolled(taskId, worker, 1);
+        emit WorkerEnrolled(taskId, worker, 1, 1);
         enrol(worker);
         EnrolmentView memory shown = coordinator.enrolment(taskId, worker);
         vm.assertTrue(shown.enrolled);
         vm.assertEq(shown.fromRound, 1);
+        vm.assertEq(shown.number, 1);
+        vm.assertFalse(shown.counting);
         vm.assertEq(coordinator.task(taskId).enrolled, 1);
     }
 
@@ -100,7 +103,7 @@ contract LeaveTest is RoundFixture {
         coordinator.closeTraining(taskId);
         fixSeed();
         claimAll();
-        coordinator.closeSortition(taskId);
+        closeSortition();
         vm.assertEq(seatCount(), 4);
         propose();
         approveAll();
@@ -112,8 +115,9 @@ contract LeaveTest is RoundFixture {
         vm.assertEq(coordinator.currentRound(taskId).enrolled, 3);
     }
 
-    /// Leaving and enrolling again gives up the round in progress: never two updates, never two claims.
-    function test_leave_andEnrol_duringRound_losesItsRights() public {
+    /// Leaving and enrolling again gives up the updates of the round in progress, so never two of one worker; its claim
+    /// it keeps, one, for the round was opened with it.
+    function test_leave_andEnrol_duringRound_keepsItsClaimAlone() public {
         openRound();
         submit(workers[0], 1);
         leave(workers[0]);
@@ -125,9 +129,14 @@ contract LeaveTest is RoundFixture {
         }
         coordinator.closeTraining(taskId);
         fixSeed();
-        bytes memory proof = proofOf(workers[0]);
-        vm.expectRevert(abi.encodeWithSelector(NotEnrolled.selector, taskId, workers[0]));
-        coordinator.claimSeat(taskId, round, workers[0], proof);
+        claim(workers[0]);
+        vm.prank(workers[0]);
+        coordinator.leave(taskId);
+        enrol(workers[0]);
+        bytes memory again = claimOf(workers[0]);
+        vm.expectRevert(abi.encodeWithSelector(SeatAlreadyClaimed.selector, 1, workers[0]));
+        coordinator.claimSeat(taskId, round, again);
+        vm.assertEq(coordinator.task(taskId).enrolled, 4);
     }
 
     function test_leave_ofWorkerThatDoesNotCountYet() public {
@@ -158,7 +167,7 @@ contract RemoveIdleTest is RoundFixture {
     function voidRound() private {
         openRound();
         expire();
-        coordinator.advance(taskId);
+        advance();
     }
 
     /// A round in which all but the last worker train and sit.
@@ -174,7 +183,7 @@ contract RemoveIdleTest is RoundFixture {
             claim(workers[i]);
         }
         expire();
-        coordinator.closeSortition(taskId);
+        closeSortition();
         proposeWith(fullBitmap(3), 3);
         approveAll();
         coordinator.closeValidation(taskId);
@@ -207,8 +216,8 @@ contract RemoveIdleTest is RoundFixture {
         coordinator.removeIdle(taskId, workers[0]);
     }
 
-    /// A seat is activity too: whoever holds one and does not vote is fined instead.
-    function test_removeIdle_reverts_whenSeatedRecently() public {
+    /// All but the last worker train, all sit; the committee stands.
+    function trainWithoutLast() private {
         openRound();
         for (uint256 i = 0; i < 3; ++i) {
             submit(workers[i], 1);
@@ -217,13 +226,70 @@ contract RemoveIdleTest is RoundFixture {
         coordinator.closeTraining(taskId);
         fixSeed();
         claimAll();
-        coordinator.closeSortition(taskId);
-        for (uint256 i = 0; i < 3; ++i) {
-            expire();
-            coordinator.advance(taskId);
+        closeSortition();
+    }
+
+    /// A seat alone is no activity: whoever holds one costs a round that is void nothing.
+    function test_removeIdle_endsEnrolment_ofWorkerThatOnlySits() public {
+        for (uint256 k = 0; k < 2; ++k) {
+            trainWithoutLast();
+            vm.assertEq(seatCount(), 4);
+            for (uint256 i = 0; i < 3; ++i) {
+                expire();
+                advance();
+            }
         }
-        voidRound();
-        vm.expectRevert(abi.encodeWithSelector(EnrolmentNotIdle.selector, taskId, workers[3], 1));
+        assertPhase(Phase.Void);
+        vm.assertEq(coordinator.enrolment(taskId, workers[3]).lastActiveRound, 0);
+        coordinator.removeIdle(taskId, workers[3]);
+    }
+
+    /// Propose in the seat whose turn it is, and let all others approve, the last worker in its way.
+    function finalizeWith(bytes32 inner, RejectReason reason) private returns (address proposer) {
+        proposer = seated(attempt());
+        proposeWith(fullBitmap(3), 3);
+        for (uint256 seat = 0; seat < 4; ++seat) {
+            address member = seated(seat);
+            if (member == proposer) continue;
+            if (member != workers[3]) approve(member);
+            else if (reason != RejectReason.None) reject(member, reason);
+            else if (inner == INNER) approve(member);
+            else approveBlindly(member);
+        }
+        coordinator.closeValidation(taskId);
+        reveal();
+        assertPhase(Phase.Finalized);
+    }
+
+    /// To have proposed, or approved as the reveal opens it, what is finalized, is activity.
+    function test_removeIdle_reverts_whenServedRecently() public {
+        bool[2] memory served;
+        for (uint256 k = 0; !(served[0] && served[1]); ++k) {
+            trainWithoutLast();
+            bool proposes = finalizeWith(INNER, RejectReason.None) == workers[3];
+            served[proposes ? 0 : 1] = true;
+            vm.assertEq(coordinator.enrolment(taskId, workers[3]).lastActiveRound, round);
+            voidRound();
+            vm.expectRevert(abi.encodeWithSelector(EnrolmentNotIdle.selector, taskId, workers[3], round - 1));
+            coordinator.removeIdle(taskId, workers[3]);
+        }
+    }
+
+    /// To be overruled is none, nor is an approval that nothing opens.
+    function test_removeIdle_endsEnrolment_ofMemberThatWasWrong() public {
+        vm.prank(workers[3]);
+        registry.increaseBond{value: 1 ether}();
+        for (uint256 wrong = 0; wrong < 2; ++wrong) {
+            trainWithoutLast();
+            // As a proposer it would serve.
+            while (seated(attempt()) == workers[3]) {
+                expire();
+                advance();
+            }
+            finalizeWith(keccak256("a guess"), wrong % 2 == 0 ? RejectReason.None : RejectReason.WrongModel);
+            vm.assertEq(coordinator.enrolment(taskId, workers[3]).lastActiveRound, 0);
+        }
+        vm.assertEq(bondOf(workers[3]), 2 * BOND - 0.2 ether);
         coordinator.removeIdle(taskId, workers[3]);
     }
 

@@ -44,24 +44,25 @@ contract GasTest is RoundFixture {
         snapshot("closeTraining");
         fixSeed();
         for (uint256 i = 0; i < 5; ++i) {
-            bytes memory proof = proofOf(workers[i]);
-            if (proof.length == 273) {
+            bytes memory claim_ = claimOf(workers[i]);
+            list = abi.encodePacked(list, bundle(entryOf(workers[i])));
+            if (claim_.length == 276) {
                 vm.cool(address(coordinator));
-                coordinator.claimSeat(taskId, round, workers[i], proof);
+                coordinator.claimSeat(taskId, round, claim_);
                 snapshot("claimSeat, no counter skipped");
             } else {
-                coordinator.claimSeat(taskId, round, workers[i], proof);
+                coordinator.claimSeat(taskId, round, claim_);
             }
         }
         vm.cool(address(coordinator));
-        coordinator.closeSortition(taskId);
+        closeSortition();
         snapshot("closeSortition, 5 seats");
         propose();
         address voter = seated(1);
         bytes32 commitment = commitmentOf(voter, INNER);
         vm.cool(address(coordinator));
         vm.prank(voter);
-        coordinator.vote(taskId, round, 0, commitment, RejectReason.None);
+        coordinator.vote(taskId, round, 0, 1, commitment, RejectReason.None);
         snapshot("vote");
         for (uint256 rank = 2; rank < 5; ++rank) {
             approve(seated(rank));
@@ -72,5 +73,33 @@ contract GasTest is RoundFixture {
         vm.cool(address(coordinator));
         coordinator.reveal(taskId, round, 0, INNER);
         snapshot("reveal, 5 seats");
+    }
+
+    /// Claims of five in one transaction, in a round after the first.
+    function claimTogether(bool fromSnapshot, string memory name) private {
+        startTask(defaultRules(), 5);
+        finalizeRound();
+        if (fromSnapshot) {
+            vm.cool(address(coordinator));
+            coordinator.snapshotKeys(0);
+            snapshot("snapshotKeys, 5 of 96");
+        }
+        toSortition();
+        bytes memory batch;
+        for (uint256 i = 0; i < 5; ++i) {
+            batch = abi.encodePacked(batch, claimOf(workers[i]));
+        }
+        vm.cool(address(coordinator));
+        uint256 claimed = coordinator.claimSeats(taskId, round, fromSnapshot, batch);
+        snapshot(name);
+        vm.assertEq(claimed, 5);
+    }
+
+    function test_gas_claimSeats() public {
+        claimTogether(false, "claimSeats, 5");
+    }
+
+    function test_gas_claimSeats_fromSnapshot() public {
+        claimTogether(true, "claimSeats, 5 from a snapshot");
     }
 }

@@ -28,7 +28,7 @@ contract Invariants {
 
     /// Half of all calls do what a round waits for; without them hardly one would end.
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[17] memory moves = [
+        bytes4[18] memory moves = [
             Campaign.pass.selector,
             Campaign.push.selector,
             Campaign.submitLate.selector,
@@ -45,7 +45,8 @@ contract Invariants {
             Campaign.burn.selector,
             Campaign.withdraw.selector,
             Campaign.settle.selector,
-            Campaign.fund.selector
+            Campaign.fund.selector,
+            Campaign.snapshot.selector
         ];
         bytes4[] memory selectors = new bytes4[](2 * moves.length);
         for (uint256 i = 0; i < moves.length; ++i) {

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
-import {IRoundCoordinatorTypes} from "../../../contracts/interfaces/IRoundCoordinator.sol";
+import {IRoundCoordinatorErrors, IRoundCoordinatorTypes} from "../../../contracts/interfaces/IRoundCoordinator.sol";
 import {BallotLib} from "../../../contracts/libraries/BallotLib.sol";
 import {RewardLib} from "../../../contracts/libraries/RewardLib.sol";
 import {SortitionLib} from "../../../contracts/libraries/SortitionLib.sol";
 import {Ballot, openedBallot} from "../../../contracts/types/Ballot.sol";
 import {FieldOverflow, bitsAt, withBitsAt} from "../../../contracts/types/Bits.sol";
+import {Claims, openedClaims} from "../../../contracts/types/Claims.sol";
 import {Intake, openedIntake} from "../../../contracts/types/Intake.sol";
 import {Ledger} from "../../../contracts/types/Ledger.sol";
 import {Outcome, bitmapBit, outcomeOf} from "../../../contracts/types/Outcome.sol";
 import {Phase, RejectReason} from "../../../contracts/types/Phase.sol";
-import {EVICTED, Seat} from "../../../contracts/types/Seat.sol";
+import {Roster} from "../../../contracts/types/Roster.sol";
+import {Sortition, openedSortition, seedOf} from "../../../contracts/types/Sortition.sol";
 import {TermLib} from "../../../contracts/types/Term.sol";
 import {Vm} from "./support/Vm.sol";
 
@@ -44,8 +46,8 @@ contract WordsTest is LibraryTest {
         this.set(0, 5, 3, 8);
     }
 
-    function test_fuzz_intake(uint24 round, uint40 deadline, uint24 enrolled, uint16 expected) public pure {
-        Intake word = openedIntake(round, deadline, enrolled, 8191, 8191, expected, 127);
+    function test_fuzz_intake(uint24 round, uint40 deadline, uint24 enrolled) public pure {
+        Intake word = openedIntake(round, deadline, enrolled, 8191, 8191);
         vm.assertEq(word.round(), round);
         vm.assertEq(uint256(word.phase()), uint256(Phase.Training));
         vm.assertTrue(word.isIn(Phase.Training));
@@ -54,14 +56,14 @@ contract WordsTest is LibraryTest {
         vm.assertEq(word.enrolled(), enrolled);
         vm.assertEq(word.maxUpdates(), 8191);
         vm.assertEq(word.sampleCap(), 8191);
-        vm.assertEq(word.expected(), expected);
-        vm.assertEq(word.maxSeats(), 127);
+        vm.assertEq(word.weight(), 0);
+        vm.assertEq(word.seedAttempt(), 0);
         vm.assertFalse(word.widened());
         vm.assertFalse(word.seedFixed());
     }
 
     function test_intake_holdsTheMostUpdates() public pure {
-        Intake word = openedIntake(1, 1, 1 << 23, 4096, 4096, 1, 64);
+        Intake word = openedIntake(1, 1, 1 << 23, 4096, 4096);
         for (uint256 i = 0; i < 4096; ++i) {
             word = word.withNextUpdate(4096);
         }
@@ -72,33 +74,117 @@ contract WordsTest is LibraryTest {
         vm.assertFalse(word.seedFixed());
     }
 
-    function test_fuzz_intake_changesOneField(uint256 raw, uint24 number, uint40 value) public pure {
+    function test_fuzz_intake_changesOneField(uint256 raw, uint40 value) public pure {
         Intake word = Intake.wrap(raw);
         unchanged(raw, Intake.unwrap(word.withPhase(Phase.Void)), 24, 4);
         vm.assertTrue(word.withPhase(Phase.Void).isIn(Phase.Void));
         unchanged(raw, Intake.unwrap(word.withDeadline(value)), 28, 40);
         vm.assertEq(word.withDeadline(value).deadline(), value);
-        unchanged(raw, Intake.unwrap(word.withWidened()), 154, 1);
+        unchanged(raw, Intake.unwrap(word.withWidened()), 131, 1);
         vm.assertTrue(word.withWidened().widened());
-        unchanged(raw, Intake.unwrap(word.withSeedBlock(value)), 210, 40);
+        unchanged(raw, Intake.unwrap(word.withSeedBlock(value)), 132, 40);
         vm.assertEq(word.withSeedBlock(value).seedBlock(), value);
-        unchanged(raw, Intake.unwrap(word.withSeedAttempt(value % 4)), 250, 2);
+        unchanged(raw, Intake.unwrap(word.withSeedAttempt(value % 4)), 172, 2);
         vm.assertEq(word.withSeedAttempt(value % 4).seedAttempt(), value % 4);
-        unchanged(raw, Intake.unwrap(word.withSeedFixed()), 252, 1);
+        unchanged(raw, Intake.unwrap(word.withSeedFixed()), 174, 1);
         vm.assertTrue(word.withSeedFixed().seedFixed());
-        if (word.claims() == type(uint24).max || word.seats() == 127) return;
-        unchanged(raw, Intake.unwrap(word.withNextSeat(number)), 155, 55);
-        vm.assertEq(word.withNextSeat(number).head(), number);
-        vm.assertEq(word.withNextSeat(number).seats(), word.seats() + 1);
-        vm.assertEq(word.withNextSeat(number).claims(), word.claims() + 1);
-        unchanged(raw, Intake.unwrap(word.withEviction(number)), 162, 48);
-        vm.assertEq(word.withEviction(number).head(), number);
-        vm.assertEq(word.withEviction(number).claims(), word.claims() + 1);
+    }
+
+    function test_fuzz_sortition(bytes32 hash, uint40 deadline, uint24 enrolled, uint8 expected, uint40 later)
+        public
+        pure
+    {
+        bytes32 seed = seedOf(hash);
+        vm.assertEq(uint256(seed), uint256(hash) >> 72 << 72);
+        Sortition word = openedSortition(seed, deadline, enrolled, expected);
+        vm.assertEq(word.seed(), seed);
+        vm.assertEq(word.deadline(), deadline);
+        vm.assertEq(word.enrolled(), enrolled);
+        vm.assertEq(word.expected(), expected);
+        if (expected > 127) return;
+        Sortition widened = word.withWidened(later);
+        vm.assertEq(widened.seed(), seed);
+        vm.assertEq(widened.deadline(), later);
+        vm.assertEq(widened.enrolled(), enrolled);
+        vm.assertEq(widened.expected(), 2 * uint256(expected));
+    }
+
+    function widen(Sortition word) external pure returns (Sortition) {
+        return word.withWidened(1);
+    }
+
+    function test_sortition_reverts_whenTwiceTheSeatsDoNotFit() public {
+        Sortition word = openedSortition(0, 1, 1, 128);
+        vm.expectRevert(abi.encodeWithSelector(FieldOverflow.selector, 256, 8));
+        this.widen(word);
+    }
+
+    function extend(Claims word, bytes memory taken) external pure returns (Claims) {
+        return word.extended(taken);
+    }
+
+    /// The chain is what docs/protocol.md says it is, and no other field's bits are in it.
+    function test_fuzz_claims(uint24 round, uint8[] memory sizes) public {
+        Claims word = openedClaims(round);
+        vm.assertEq(word.round(), round);
+        vm.assertEq(word.count(), 0);
+        vm.assertEq(word.chain(), 0);
+        uint256 chain;
+        uint256 count;
+        for (uint256 i = 0; i < sizes.length; ++i) {
+            bytes memory taken = new bytes(15 * uint256(sizes[i]));
+            for (uint256 k = 0; k < taken.length; ++k) {
+                taken[k] = bytes1(uint8(k * 31 + i));
+            }
+            if (count + sizes[i] > 511) {
+                vm.expectRevert(abi.encodeWithSelector(IRoundCoordinatorErrors.TooManyClaims.selector, 511));
+                this.extend(word, taken);
+                continue;
+            }
+            word = word.extended(taken);
+            count += sizes[i];
+            chain = uint256(keccak256(abi.encodePacked(chain, taken))) >> 33 << 33;
+            vm.assertEq(word.round(), round);
+            vm.assertEq(word.count(), count);
+            vm.assertEq(word.chain(), chain);
+        }
+        Claims closed = word.closed();
+        vm.assertEq(closed.round(), 0);
+        vm.assertEq(closed.count(), count);
+        vm.assertEq(closed.chain(), chain);
+    }
+
+    function test_fuzz_roster(uint256 raw, uint8 where, uint24 newest, bool enrols) public pure {
+        uint256 place = uint256(where) % 76;
+        Roster word = Roster.wrap(raw);
+        vm.assertEq(word.round(), (raw >> 228) & 0xffffff);
+        vm.assertTrue(word.mayClaim(place) == ((raw >> place) & 1 != 0));
+        vm.assertTrue(word.hasClaimed(place) == ((raw >> (76 + place)) & 1 != 0));
+        vm.assertTrue(word.isEnrolled(place) == ((raw >> (152 + place)) & 1 != 0));
+        vm.assertTrue(word.isCounting(place) == (word.mayClaim(place) || word.hasClaimed(place)));
+        vm.assertTrue(word.anyClaimed() == ((raw >> 76) & ((1 << 76) - 1) != 0));
+        if (word.mayClaim(place) && !word.hasClaimed(place)) {
+            Roster claimed = word.withClaim(place);
+            vm.assertTrue(claimed.hasClaimed(place) && !claimed.mayClaim(place) && claimed.anyClaimed());
+            uint256 both = (uint256(1) << place) | (uint256(1) << (76 + place));
+            vm.assertEq(Roster.unwrap(claimed) & ~both, raw & ~both);
+        }
+        unchanged(raw, Roster.unwrap(word.withEnrolled(place, enrols)), 152 + place, 1);
+        vm.assertTrue(word.withEnrolled(place, enrols).isEnrolled(place) == enrols);
+        Roster now_ = word.inRound(newest);
+        vm.assertEq(now_.round(), newest);
+        bool same = word.round() == newest;
+        if (same) vm.assertEq(Roster.unwrap(now_), raw);
+        for (uint256 i = 0; i < 76; ++i) {
+            vm.assertTrue(now_.isEnrolled(i) == word.isEnrolled(i));
+            vm.assertTrue(now_.mayClaim(i) == (same ? word.mayClaim(i) : word.isEnrolled(i)));
+            vm.assertTrue(now_.hasClaimed(i) == (same && word.hasClaimed(i)));
+        }
     }
 
     function test_fuzz_ballot_vote(uint256 raw, uint8 seat) public pure {
         seat %= 64;
-        uint256 cleared = raw & ~((uint256(1) << (108 + seat)) | (uint256(1) << (172 + seat)));
+        uint256 cleared = raw & ~((uint256(1) << (100 + seat)) | (uint256(1) << (164 + seat)));
         Ballot word = Ballot.wrap(cleared);
         Ballot approving = word.withVote(seat, RejectReason.None);
         vm.assertTrue((approving.approved() >> seat) & 1 == 1 && (approving.rejected() >> seat) & 1 == 0);
@@ -109,7 +195,7 @@ contract WordsTest is LibraryTest {
         vm.assertTrue((excused.rejected() >> seat) & 1 == 1 && (excused.unavailable() >> seat) & 1 == 1);
         vm.assertTrue((excused.approved() >> seat) & 1 == 0);
         vm.assertTrue((approving.voted() & rejecting.voted() & excused.voted()) >> seat & 1 == 1);
-        unchanged(cleared, Ballot.unwrap(approving) | Ballot.unwrap(rejecting), 108, 128);
+        unchanged(cleared, Ballot.unwrap(approving) | Ballot.unwrap(rejecting), 100, 128);
         vm.assertEq(approving.voted() & ~(uint256(1) << seat), word.voted() & ~(uint256(1) << seat));
     }
 
@@ -119,34 +205,15 @@ contract WordsTest is LibraryTest {
     {
         Ballot word = openedBallot(round, attempts, seats, quorum).withVote(3, RejectReason.Malformed);
         // What a larger number left must be gone.
-        word = word.withAttempt(255, 255, deadline).withAttempt(7, 5, deadline);
+        word = word.withAttempt(255, deadline).withAttempt(7, deadline);
         vm.assertEq(word.round(), round);
         vm.assertEq(word.attempts(), attempts);
         vm.assertEq(word.seats(), seats);
         vm.assertEq(word.quorum(), quorum);
         vm.assertEq(word.attempt(), 7);
-        vm.assertEq(word.proposer(), 5);
         vm.assertEq(word.deadline(), deadline);
         vm.assertEq(uint256(word.phase()), uint256(Phase.Aggregation));
         vm.assertEq(word.voted(), 0);
-    }
-
-    function test_fuzz_seat(uint256 raw, uint24 round, uint8 index, uint24 next, uint96 prefix) public pure {
-        index %= 64;
-        Seat word = Seat.wrap(raw).withSeat(round, index, next, prefix);
-        vm.assertEq(word.term(), Seat.wrap(raw).term());
-        vm.assertEq(word.number(), Seat.wrap(raw).number());
-        vm.assertEq(word.round(), round);
-        vm.assertEq(word.index(), index);
-        vm.assertEq(word.next(), next);
-        vm.assertEq(word.prefix(), prefix);
-        vm.assertTrue(word.isSeated(round));
-        vm.assertEq(word.withNext(raw >> 232).next(), raw >> 232);
-        vm.assertEq(word.withTerm(raw >> 231).term(), raw >> 231);
-        vm.assertEq(word.withNumber(raw >> 232).number(), raw >> 232);
-        vm.assertEq(word.withEviction().index(), EVICTED);
-        vm.assertFalse(word.withEviction().isSeated(round));
-        vm.assertEq(word.withEviction().round(), round);
     }
 
     function test_fuzz_ledger(uint256 raw, uint24 round, uint16 index, uint16 weight, uint96 credit) public pure {
@@ -164,6 +231,28 @@ contract WordsTest is LibraryTest {
         unchanged(raw, Ledger.unwrap(Ledger.wrap(raw).withCredit(credit)), 92, 96);
         vm.assertEq(word.withCredit(credit).credit(), credit);
         vm.assertEq(word.withTerm(raw >> 231).term(), raw >> 231);
+        unchanged(raw, Ledger.unwrap(Ledger.wrap(raw).withNumber(round)), 188, 24);
+        vm.assertEq(word.withNumber(round).number(), round);
+    }
+
+    function serve(Ledger word, uint256 round, uint256 amount) external pure returns (Ledger) {
+        return word.withService(round, amount);
+    }
+
+    function test_fuzz_ledger_service(uint256 raw, uint24 round, uint96 credit, uint96 amount) public {
+        Ledger before = Ledger.wrap(raw).withCredit(credit);
+        if (uint256(credit) + amount > type(uint96).max) {
+            vm.expectRevert(abi.encodeWithSelector(FieldOverflow.selector, uint256(credit) + amount, 96));
+            this.serve(before, round, amount);
+            return;
+        }
+        Ledger word = before.withService(round, amount);
+        vm.assertEq(word.served(), round);
+        vm.assertEq(word.credit(), uint256(credit) + amount);
+        vm.assertEq(
+            Ledger.unwrap(word.withCredit(0)) & ~(uint256(0xffffff) << 212),
+            Ledger.unwrap(before.withCredit(0)) & ~(uint256(0xffffff) << 212)
+        );
     }
 
     function test_fuzz_outcome(uint24 weight, uint96 reward, bool metered, uint104 accepted, uint24 unpaid)
@@ -246,7 +335,7 @@ contract BallotLibTest is LibraryTest {
     function test_fuzz_isDecided(uint64 voted, uint64 rejected, uint8 seatCount, uint8 quorum) public pure {
         uint256 seats = uint256(seatCount) % 63 + 2;
         uint256 needed = uint256(quorum) % seats + 1;
-        Ballot word = openedBallot(1, 1, seats, needed).withAttempt(0, 0, 1);
+        Ballot word = openedBallot(1, 1, seats, needed).withAttempt(0, 1);
         uint256 votes;
         uint256 against;
         for (uint256 seat = 1; seat < seats; ++seat) {
@@ -272,25 +361,6 @@ contract SortitionLibTest is LibraryTest {
             vm.assertEq(threshold, type(uint256).max / enrolled * expected);
             vm.assertLt(threshold, type(uint256).max);
         }
-    }
-
-    function test_fuzz_sort(uint256[] memory numbers) public pure {
-        uint256 sum;
-        uint256 mixed;
-        unchecked {
-            for (uint256 i = 0; i < numbers.length; ++i) {
-                sum += numbers[i];
-                mixed ^= numbers[i];
-            }
-            SortitionLib.sort(numbers);
-            for (uint256 i = 0; i < numbers.length; ++i) {
-                sum -= numbers[i];
-                mixed ^= numbers[i];
-                if (i != 0) vm.assertLe(numbers[i - 1], numbers[i]);
-            }
-        }
-        vm.assertEq(sum, 0);
-        vm.assertEq(mixed, 0);
     }
 }
 

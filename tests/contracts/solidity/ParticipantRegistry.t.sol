@@ -85,7 +85,7 @@ contract RegisterTest is RegistryTest {
     function test_register_activatesKey() public {
         bytes memory proof = possession(account);
         vm.expectEmit(true, true, true, true, address(registry));
-        emit IParticipantRegistryEvents.ParticipantRegistered(account, key, BOND + 1);
+        emit IParticipantRegistryEvents.ParticipantRegistered(account, key, BOND + 1, 1);
         vm.prank(account);
         registry.register{value: BOND + 1}(key, proof);
         vm.assertEq(registry.activeKey(account), key);
@@ -94,6 +94,8 @@ contract RegisterTest is RegistryTest {
         vm.assertEq(shown.vrfKey, key);
         vm.assertEq(shown.bond, BOND + 1);
         vm.assertEq(shown.withdrawableAt, 0);
+        vm.assertEq(shown.number, 1);
+        vm.assertEq(registry.participants(), 1);
     }
 
     function test_register_reverts_whenBondTooSmall() public {
@@ -432,6 +434,6 @@ contract RegistryViewsTest is RegistryTest {
     function test_activeKeyChanged_reverts_whenCallerIsNotRegistry() public {
         vm.expectRevert(abi.encodeWithSelector(IActiveKeys.NotRegistry.selector, stranger));
         vm.prank(stranger);
-        IActiveKeys(address(coordinator)).activeKeyChanged(stranger, 1);
+        IActiveKeys(address(coordinator)).activeKeyChanged(stranger, 1, 1);
     }
 }

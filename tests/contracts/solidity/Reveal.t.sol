@@ -93,7 +93,7 @@ contract RevealTest is ValidationTest {
         bytes32 digest = coordinator.currentRound(taskId).proposal.digest;
         bytes32 foreign = coordinator.voteCommitment(taskId + 1, 1, 0, digest, byRank[4], INNER);
         vm.prank(byRank[4]);
-        coordinator.vote(taskId, 1, 0, foreign, RejectReason.None);
+        coordinator.vote(taskId, 1, 0, 4, foreign, RejectReason.None);
         close();
         vm.expectEmit(true, true, true, true, address(coordinator));
         emit CommitmentOpened(taskId, 1, address(this), 0, INNER, 4);
@@ -108,7 +108,7 @@ contract RevealTest is ValidationTest {
         approve(byRank[3]);
         bytes32 copied = commitmentOf(byRank[1], INNER);
         vm.prank(byRank[4]);
-        coordinator.vote(taskId, 1, 0, copied, RejectReason.None);
+        coordinator.vote(taskId, 1, 0, 4, copied, RejectReason.None);
         close();
         reveal();
         assertFined(byRank[4], 1);
@@ -163,7 +163,7 @@ contract RevealTest is ValidationTest {
         expire();
         vm.expectEmit(true, true, true, true, address(coordinator));
         emit MemberFined(taskId, 1, byRank[0], 0, Fault.CommitmentUnopened, 0.1 ether);
-        coordinator.advance(taskId);
+        advance();
         assertPhase(Phase.Aggregation);
         vm.assertEq(attempt(), 1);
         assertFined(byRank[0], 1);

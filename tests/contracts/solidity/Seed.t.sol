@@ -18,7 +18,8 @@ contract FixSeedTest is RoundFixture {
     }
 
     function seedAfter(bytes32 previous, bytes32 hash) private view returns (bytes32) {
-        return keccak256(abi.encode("flare/seed", previous, hash, taskId, uint256(round)));
+        bytes32 drawn = keccak256(abi.encode("flare/seed", previous, hash, taskId, uint256(round)));
+        return bytes32(uint256(drawn) & ~uint256((1 << 72) - 1));
     }
 
     function test_fixSeed_hashesTheBlock() public {
@@ -42,6 +43,19 @@ contract FixSeedTest is RoundFixture {
         vm.assertEq(coordinator.task(taskId).seed, seed);
     }
 
+    /// What shares the seed's word leaves no trace in it.
+    function test_fixSeed_clearsTheLow72Bits() public {
+        fixSeed();
+        bytes32 seed = coordinator.task(taskId).seed;
+        vm.assertEq(uint256(seed) & ((1 << 72) - 1), 0);
+        vm.assertGt(uint256(seed), 0);
+        expire();
+        advance();
+        vm.assertTrue(coordinator.currentRound(taskId).widened);
+        vm.assertEq(coordinator.task(taskId).seed, seed);
+        vm.assertEq(coordinator.currentRound(taskId).alpha, coordinator.vrfAlpha(taskId, round, seed));
+    }
+
     function test_fixSeed_chainsSeeds_overVoidRounds() public {
         vm.roll(seedBlock + 1);
         vm.setBlockhash(seedBlock, HASH);
@@ -49,7 +63,7 @@ contract FixSeedTest is RoundFixture {
         bytes32 first = coordinator.task(taskId).seed;
         for (uint256 i = 0; i < 2; ++i) {
             expire();
-            coordinator.advance(taskId);
+            advance();
         }
         assertPhase(Phase.Void);
         openRound();
@@ -77,7 +91,7 @@ contract FixSeedTest is RoundFixture {
     function test_fixSeed_reverts_inAnotherPhase() public {
         fixSeed();
         claimAll();
-        coordinator.closeSortition(taskId);
+        closeSortition();
         vm.expectRevert(abi.encodeWithSelector(WrongPhase.selector, Phase.Sortition, Phase.Aggregation));
         coordinator.fixSeed(taskId);
     }
@@ -123,7 +137,7 @@ contract FixSeedTest is RoundFixture {
 
     function test_fixSeed_movesTheBlock_whenItDidNotComeInTime() public {
         expire();
-        coordinator.advance(taskId);
+        advance();
         vm.assertEq(coordinator.currentRound(taskId).seedAttempt, 1);
     }
 }

@@ -216,32 +216,32 @@ contract LongestRoundTest is RoundFixture {
         submit(workers[0], 1);
         submit(workers[1], 1);
         expire();
-        coordinator.advance(taskId);
+        advance();
         for (uint256 i = 0; i < 2; ++i) {
             vm.roll(block.number + 9000);
             expire();
-            coordinator.advance(taskId);
+            advance();
         }
         vm.warp(coordinator.currentRound(taskId).deadline + 1);
         fixSeed();
         claim(workers[0]);
         expire();
-        coordinator.advance(taskId);
+        advance();
         for (uint256 i = 1; i < workers.length; ++i) {
             claim(workers[i]);
         }
         expire();
-        coordinator.advance(taskId);
+        advance();
         for (uint256 i = 0; i < 3; ++i) {
             vm.warp(coordinator.currentRound(taskId).deadline);
             bytes memory bitmap = fullBitmap(2);
             proposeWith(bitmap, 2);
             approveAll();
             expire();
-            coordinator.advance(taskId);
+            advance();
             assertPhase(Phase.Reveal);
             expire();
-            coordinator.advance(taskId);
+            advance();
         }
         assertPhase(Phase.Void);
         vm.assertLe(block.timestamp - start, coordinator.longestRound(defaultRules()));
@@ -393,7 +393,7 @@ contract EndTaskTest is RoundFixture {
         for (uint256 i = 0; i < 2; ++i) {
             openRound();
             expire();
-            coordinator.advance(taskId);
+            advance();
         }
         end(stranger);
     }

@@ -62,7 +62,7 @@ contract OpenRoundTest is RoundFixture {
         for (uint256 i = 0; i < 3; ++i) {
             openRound();
             expire();
-            coordinator.advance(taskId);
+            advance();
         }
         vm.assertEq(coordinator.task(taskId).consecutiveVoids, 3);
         vm.expectRevert(abi.encodeWithSelector(NoRoundsLeft.selector, 1000));
@@ -88,7 +88,7 @@ contract SubmitUpdateTest is RoundFixture {
     function test_submitUpdate_recordsIt() public {
         submit(workers[2], 7);
         vm.expectEmit(true, true, true, true, address(coordinator));
-        emit UpdateSubmitted(taskId, 1, workers[0], 1, keccak256("update"), 1 << 31, 5000);
+        emit UpdateSubmitted(taskId, 1, workers[0], keccak256("update"), 1 << 31, 5000);
         vm.prank(workers[0]);
         coordinator.submitUpdate(taskId, 1, keccak256("update"), 1 << 31, 5000);
         EnrolmentView memory shown = coordinator.enrolment(taskId, workers[0]);

@@ -28,7 +28,7 @@ contract VoteTest is ValidationTest {
         vm.expectEmit(true, true, true, true, address(coordinator));
         emit VoteCast(taskId, 1, byRank[1], 0, true, commitment, RejectReason.None);
         vm.prank(byRank[1]);
-        coordinator.vote(taskId, 1, 0, commitment, RejectReason.None);
+        coordinator.vote(taskId, 1, 0, 1, commitment, RejectReason.None);
         RoundView memory shown = coordinator.currentRound(taskId);
         vm.assertEq(shown.approvals, 2);
         vm.assertEq(shown.rejections, 0);
@@ -74,31 +74,60 @@ contract VoteTest is ValidationTest {
         approve(byRank[1]);
         vm.expectRevert(abi.encodeWithSelector(AlreadyVoted.selector, 1, 0, byRank[1]));
         vm.prank(byRank[1]);
-        coordinator.vote(taskId, 1, 0, commitment, RejectReason.None);
+        coordinator.vote(taskId, 1, 0, 1, commitment, RejectReason.None);
         vm.expectRevert(abi.encodeWithSelector(AlreadyVoted.selector, 1, 0, byRank[1]));
         vm.prank(byRank[1]);
-        coordinator.vote(taskId, 1, 0, 0, RejectReason.Censored);
+        coordinator.vote(taskId, 1, 0, 1, 0, RejectReason.Censored);
     }
 
     function test_vote_reverts_whenProposerVotes() public {
         vm.expectRevert(abi.encodeWithSelector(ProposerCannotVote.selector, byRank[0]));
         vm.prank(byRank[0]);
-        coordinator.vote(taskId, 1, 0, INNER, RejectReason.None);
+        coordinator.vote(taskId, 1, 0, 0, INNER, RejectReason.None);
     }
 
     function test_vote_reverts_whenNotSeated() public {
-        vm.expectRevert(abi.encodeWithSelector(NotSeated.selector, stranger));
+        vm.expectRevert(abi.encodeWithSelector(NotSeated.selector, 1, stranger));
         vm.prank(stranger);
-        coordinator.vote(taskId, 1, 0, INNER, RejectReason.None);
+        coordinator.vote(taskId, 1, 0, 1, INNER, RejectReason.None);
+    }
+
+    /// A member votes in its own seat alone: not in another's, nor in one that the committee does not have.
+    function test_vote_reverts_inAnotherSeat() public {
+        uint8[4] memory others = [2, 5, 64, 255];
+        for (uint256 i = 0; i < others.length; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(NotSeated.selector, others[i], byRank[1]));
+            vm.prank(byRank[1]);
+            coordinator.vote(taskId, 1, 0, others[i], INNER, RejectReason.None);
+        }
+        vm.assertEq(coordinator.currentRound(taskId).approvals, 1);
+    }
+
+    /// What an earlier, larger committee has left behind is no seat.
+    function test_vote_reverts_inASeatOfAnEarlierCommittee() public {
+        approveAll();
+        coordinator.closeValidation(taskId);
+        reveal();
+        toSortition();
+        for (uint256 i = 0; i < 5; ++i) {
+            if (workers[i] != byRank[4]) claim(workers[i]);
+        }
+        expire();
+        closeSortition();
+        vm.assertEq(seatCount(), 4);
+        propose();
+        vm.expectRevert(abi.encodeWithSelector(NotSeated.selector, 4, byRank[4]));
+        vm.prank(byRank[4]);
+        coordinator.vote(taskId, 2, 0, 4, INNER, RejectReason.None);
     }
 
     function test_vote_reverts_whenInvalid() public {
         vm.expectRevert(abi.encodeWithSelector(InvalidVote.selector));
         vm.prank(byRank[1]);
-        coordinator.vote(taskId, 1, 0, 0, RejectReason.None);
+        coordinator.vote(taskId, 1, 0, 1, 0, RejectReason.None);
         vm.expectRevert(abi.encodeWithSelector(InvalidVote.selector));
         vm.prank(byRank[1]);
-        coordinator.vote(taskId, 1, 0, INNER, RejectReason.WrongModel);
+        coordinator.vote(taskId, 1, 0, 1, INNER, RejectReason.WrongModel);
     }
 
     function test_vote_takesTheLastSecond_andNotOneMore() public {
@@ -108,21 +137,21 @@ contract VoteTest is ValidationTest {
         vm.warp(deadline + 1);
         vm.expectRevert(abi.encodeWithSelector(DeadlinePassed.selector, deadline, deadline + 1));
         vm.prank(byRank[2]);
-        coordinator.vote(taskId, 1, 0, INNER, RejectReason.None);
+        coordinator.vote(taskId, 1, 0, 2, INNER, RejectReason.None);
     }
 
     function test_vote_reverts_inAnotherRoundAttemptOrPhase() public {
         vm.expectRevert(abi.encodeWithSelector(WrongRound.selector, 2, 1));
         vm.prank(byRank[1]);
-        coordinator.vote(taskId, 2, 0, INNER, RejectReason.None);
+        coordinator.vote(taskId, 2, 0, 1, INNER, RejectReason.None);
         vm.expectRevert(abi.encodeWithSelector(WrongAttempt.selector, 1, 0));
         vm.prank(byRank[1]);
-        coordinator.vote(taskId, 1, 1, INNER, RejectReason.None);
+        coordinator.vote(taskId, 1, 1, 1, INNER, RejectReason.None);
         approveAll();
         coordinator.closeValidation(taskId);
         vm.expectRevert(abi.encodeWithSelector(WrongPhase.selector, Phase.Validation, Phase.Reveal));
         vm.prank(byRank[1]);
-        coordinator.vote(taskId, 1, 0, INNER, RejectReason.None);
+        coordinator.vote(taskId, 1, 0, 1, INNER, RejectReason.None);
     }
 
     /// A vote for the last round does not count in this one, whose ballot does not stand yet.
@@ -133,10 +162,10 @@ contract VoteTest is ValidationTest {
         openRound();
         vm.expectRevert(abi.encodeWithSelector(WrongRound.selector, 1, 2));
         vm.prank(byRank[1]);
-        coordinator.vote(taskId, 1, 0, INNER, RejectReason.None);
+        coordinator.vote(taskId, 1, 0, 1, INNER, RejectReason.None);
         vm.expectRevert(abi.encodeWithSelector(WrongPhase.selector, Phase.Validation, Phase.Training));
         vm.prank(byRank[1]);
-        coordinator.vote(taskId, 2, 0, INNER, RejectReason.None);
+        coordinator.vote(taskId, 2, 0, 1, INNER, RejectReason.None);
     }
 
     function test_vote_isCleared_byTheNextAttempt() public {

@@ -78,7 +78,7 @@ contract DecisionsSymbolic {
     /// As above, for a committee of eight.
     function check_isDecided_ofEightSeats(uint8 low, uint8 high, uint8 quorum) public pure {
         Ballot word =
-            Ballot.wrap(Ballot.unwrap(openedBallot(1, 1, 8, quorum)) | (uint256(low) << 108) | (uint256(high) << 172));
+            Ballot.wrap(Ballot.unwrap(openedBallot(1, 1, 8, quorum)) | (uint256(low) << 100) | (uint256(high) << 164));
         uint256 voted = BallotLib.popCount(word.voted());
         uint256 against = BallotLib.rejections(word);
         if (voted >= 8 || quorum == 0) return;

@@ -3,11 +3,13 @@ pragma solidity 0.8.37;
 
 import {Ballot, openedBallot} from "../../../contracts/types/Ballot.sol";
 import {bitsAt, withBitsAt} from "../../../contracts/types/Bits.sol";
+import {Claims, openedClaims} from "../../../contracts/types/Claims.sol";
 import {Intake, openedIntake} from "../../../contracts/types/Intake.sol";
 import {Ledger} from "../../../contracts/types/Ledger.sol";
 import {Outcome, outcomeOf} from "../../../contracts/types/Outcome.sol";
 import {Phase, RejectReason} from "../../../contracts/types/Phase.sol";
-import {Seat} from "../../../contracts/types/Seat.sol";
+import {ROSTER_SIZE, Roster} from "../../../contracts/types/Roster.sol";
+import {Sortition, openedSortition, seedOf} from "../../../contracts/types/Sortition.sol";
 import {TermLib} from "../../../contracts/types/Term.sol";
 
 /// @title What holds of every packed word, whatever is in it: proven by halmos for all values
@@ -45,16 +47,15 @@ contract WordsSymbolic {
         return withBitsAt(word, offset, width, value);
     }
 
-    function check_intake_opened(uint24 round, uint40 deadline, uint24 enrolled, uint16 updates, uint16 cap, uint16 e)
+    function check_intake_opened(uint24 round, uint40 deadline, uint24 enrolled, uint16 updates, uint16 cap)
         public
         pure
     {
         if (updates >= 1 << 13 || cap >= 1 << 13) return;
-        Intake word = openedIntake(round, deadline, enrolled, updates, cap, e, 64);
+        Intake word = openedIntake(round, deadline, enrolled, updates, cap);
         assert(word.round() == round && word.deadline() == deadline && word.enrolled() == enrolled);
-        assert(word.maxUpdates() == updates && word.sampleCap() == cap && word.expected() == e);
-        assert(word.maxSeats() == 64 && word.isIn(Phase.Training));
-        assert(!word.widened() && !word.seedFixed() && word.updates() == 0 && word.seats() == 0);
+        assert(word.maxUpdates() == updates && word.sampleCap() == cap && word.isIn(Phase.Training));
+        assert(!word.widened() && !word.seedFixed() && word.updates() == 0 && word.weight() == 0);
     }
 
     function check_intake_setters(uint256 raw, uint40 value, uint8 attempts) public pure {
@@ -67,14 +68,64 @@ contract WordsSymbolic {
         assert(word.withSeedBlock(value).seedFixed() == word.seedFixed());
     }
 
-    function check_intake_seat(uint256 raw, uint24 number) public pure {
-        Intake word = Intake.wrap(raw);
-        if (word.seats() == 127 || word.claims() == type(uint24).max) return;
-        Intake next = word.withNextSeat(number);
-        assert(next.seats() == word.seats() + 1 && next.claims() == word.claims() + 1 && next.head() == number);
-        assert(next.round() == word.round() && next.deadline() == word.deadline());
-        assert(next.enrolled() == word.enrolled() && next.seedBlock() == word.seedBlock());
-        assert(next.widened() == word.widened() && next.seedFixed() == word.seedFixed());
+    function check_sortition_opened(bytes32 hash, uint40 deadline, uint24 enrolled, uint8 expected) public pure {
+        Sortition word = openedSortition(seedOf(hash), deadline, enrolled, expected);
+        assert(word.seed() == seedOf(hash) && word.deadline() == deadline);
+        assert(word.enrolled() == enrolled && word.expected() == expected);
+    }
+
+    function check_sortition_widened(uint256 raw, uint40 deadline) public pure {
+        Sortition before = Sortition.wrap(raw);
+        Sortition word = before.withWidened(deadline);
+        assert(word.seed() == before.seed() && word.enrolled() == before.enrolled());
+        assert(word.deadline() == deadline && word.expected() == 2 * before.expected());
+    }
+
+    /// What the chain is a solver does not look into: claims count as many more, of the same round.
+    function check_claims_extended(uint256 raw, bytes15 claim) public pure {
+        Claims before = Claims.wrap(raw);
+        Claims word = before.extended(abi.encodePacked(claim, claim));
+        assert(word.count() == before.count() + 2 && word.round() == before.round());
+        assert(word.closed().round() == 0 && word.closed().count() == word.count());
+        assert(word.closed().chain() == word.chain());
+    }
+
+    function check_claims_opened(uint24 round) public pure {
+        Claims word = openedClaims(round);
+        assert(word.round() == round && word.count() == 0 && word.chain() == 0);
+    }
+
+    /// A claim is one participant's, an enrolment one; nothing of another changes, nor the round.
+    function check_roster_setters(uint256 raw, uint8 place, uint8 other, bool enrols) public pure {
+        if (place >= ROSTER_SIZE || other >= ROSTER_SIZE) return;
+        Roster before = Roster.wrap(raw);
+        if (!before.mayClaim(place) || before.hasClaimed(place)) return;
+        Roster claimed = before.withClaim(place);
+        assert(!claimed.mayClaim(place) && claimed.anyClaimed());
+        assert(claimed.hasClaimed(place) && claimed.round() == before.round());
+        assert(claimed.isCounting(other) == before.isCounting(other));
+        assert(claimed.isEnrolled(other) == before.isEnrolled(other));
+        Roster enrolled = before.withEnrolled(place, enrols);
+        assert(enrolled.isEnrolled(place) == enrols && enrolled.round() == before.round());
+        assert(enrolled.isCounting(other) == before.isCounting(other));
+        assert(enrolled.hasClaimed(other) == before.hasClaimed(other));
+        if (other == place) return;
+        assert(claimed.hasClaimed(other) == before.hasClaimed(other));
+        assert(claimed.mayClaim(other) == before.mayClaim(other));
+        assert(enrolled.isEnrolled(other) == before.isEnrolled(other));
+    }
+
+    /// In a new round whoever is enrolled counts, nobody has claimed; in the same, nothing changes.
+    function check_roster_inRound(uint256 raw, uint24 newest, uint8 place) public pure {
+        if (place >= ROSTER_SIZE) return;
+        Roster before = Roster.wrap(raw);
+        Roster word = before.inRound(newest);
+        assert(word.round() == newest && word.isEnrolled(place) == before.isEnrolled(place));
+        if (before.round() == newest) {
+            assert(Roster.unwrap(word) == raw);
+        } else {
+            assert(word.mayClaim(place) == before.isEnrolled(place) && !word.hasClaimed(place));
+        }
     }
 
     function check_ballot_opened(uint24 round, uint8 attempts, uint8 seats, uint8 quorum) public pure {
@@ -83,10 +134,10 @@ contract WordsSymbolic {
         assert(word.seats() == seats && word.quorum() == quorum && word.voted() == 0);
     }
 
-    function check_ballot_attempt(uint256 raw, uint8 attempt, uint8 proposer, uint40 deadline) public pure {
+    function check_ballot_attempt(uint256 raw, uint8 attempt, uint40 deadline) public pure {
         Ballot before = Ballot.wrap(raw);
-        Ballot word = before.withAttempt(attempt, proposer, deadline);
-        assert(word.attempt() == attempt && word.proposer() == proposer && word.deadline() == deadline);
+        Ballot word = before.withAttempt(attempt, deadline);
+        assert(word.attempt() == attempt && word.deadline() == deadline);
         assert(word.voted() == 0 && word.isIn(Phase.Aggregation) && word.round() == before.round());
         assert(word.attempts() == before.attempts() && word.seats() == before.seats());
         assert(word.quorum() == before.quorum());
@@ -113,15 +164,6 @@ contract WordsSymbolic {
         assert(word.unavailable() & ~word.rejected() == 0);
     }
 
-    function check_seat_roundTrip(uint256 raw, uint24 round, uint8 index, uint24 next, uint96 prefix) public pure {
-        if (index >= 64) return;
-        Seat before = Seat.wrap(raw);
-        Seat word = before.withSeat(round, index, next, prefix);
-        assert(word.round() == round && word.index() == index && word.next() == next && word.prefix() == prefix);
-        assert(word.term() == before.term() && word.number() == before.number() && word.isSeated(round));
-        assert(!word.withEviction().isSeated(round) && word.withEviction().round() == round);
-    }
-
     function check_ledger_roundTrip(uint256 raw, uint24 round, uint16 index, uint16 weight, uint96 credit) public pure {
         if (index >= 4096 || weight > 4096) return;
         Ledger before = Ledger.wrap(raw);
@@ -130,6 +172,17 @@ contract WordsSymbolic {
         assert(word.term() == before.term() && word.credit() == before.credit());
         assert(word.strikes() == before.strikes() && !word.withSettled().pending());
         assert(word.withCredit(credit).credit() == credit && word.withCredit(credit).weight() == weight);
+    }
+
+    function check_ledger_service(uint256 raw, uint24 round, uint96 amount, uint24 number) public pure {
+        Ledger before = Ledger.wrap(raw);
+        Ledger word = before.withService(round, amount);
+        assert(word.served() == round && word.credit() == before.credit() + amount);
+        assert(word.term() == before.term() && word.round() == before.round() && word.index() == before.index());
+        assert(word.weight() == before.weight() && word.pending() == before.pending());
+        assert(word.strikes() == before.strikes() && word.number() == before.number());
+        assert(before.withNumber(number).number() == number && before.withNumber(number).served() == before.served());
+        assert(before.withNumber(number).credit() == before.credit());
     }
 
     function check_outcome_roundTrip(uint24 weight, uint96 reward, bool metered, uint104 accepted, uint24 unpaid)

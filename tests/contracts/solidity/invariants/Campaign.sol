@@ -24,7 +24,9 @@ contract Campaign is Players {
     }
 
     function arrive() private {
-        bonds[newWorker()] = BOND;
+        address worker = newWorker();
+        bonds[worker] = BOND;
+        memberOf[numberOf(worker)] = worker;
     }
 
     // -------------------------------------------------- what a round waits for
@@ -82,27 +84,30 @@ contract Campaign is Players {
     function sit(RoundView memory shown, uint256 choice) private {
         uint256 absent = choice % 8 == 0 ? choice / 8 % (workers.length + 1) : workers.length;
         uint256 half = choice / 64 % workers.length;
-        claimBatch(shown, 0, half, absent);
-        claimBatch(shown, half, workers.length, absent);
+        claimBatch(shown, 0, half, absent, choice % 3 == 0);
+        claimBatch(shown, half, workers.length, absent, choice % 3 == 1);
         passTo(uint256(shown.deadline) + 1);
+        if (choice % 2 == 0) bringForged(choice);
         pushOn();
     }
 
-    function claimBatch(RoundView memory shown, uint256 from, uint256 to, uint256 absent) private {
+    function claimBatch(RoundView memory shown, uint256 from, uint256 to, uint256 absent, bool fromSnapshot) private {
         bytes memory batch;
         for (uint256 i = from; i < to; ++i) {
             if (i == absent || !mayClaim(shown, workers[i])) continue;
-            batch = abi.encodePacked(batch, claimEntry(workers[i], proofFor(shown, workers[i])));
+            batch = abi.encodePacked(batch, claimWith(workers[i], proofFor(shown, workers[i])));
             carried(shown, workers[i]);
         }
         if (batch.length == 0) return;
-        attemptCall(stranger, abi.encodeCall(coordinator.claimSeats, (taskId, round, batch)));
+        uint256 before = tally.claims;
+        attemptCall(stranger, abi.encodeCall(coordinator.claimSeats, (taskId, round, fromSnapshot, batch)));
+        if (fromSnapshot) tally.snapshotClaims += tally.claims - before;
     }
 
     /// Whether a proof is worth making: its member counts in the round, and has not claimed.
     function mayClaim(RoundView memory shown, address member) private view returns (bool) {
         EnrolmentView memory worker = coordinator.enrolment(taskId, member);
-        return worker.enrolled && worker.fromRound <= shown.round && worker.seatRound != shown.round;
+        return worker.counting && !worker.claimed && shown.phase == Phase.Sortition;
     }
 
     function lead(RoundView memory shown, uint256 choice) private {
@@ -117,10 +122,10 @@ contract Campaign is Players {
         bool truth = isTrue[attemptKey(shown)];
         for (uint256 i = 0; i < shown.seats.length; ++i) {
             SeatView memory seat = shown.seats[i];
-            if (seat.voted || seat.rank == shown.attempt) continue;
-            if (isHonest[seat.member]) castVote(shown, seat.member, truth ? 0 : 2);
-            else if (choice % 3 == 0) castVote(shown, seat.member, (choice >> (8 + i)) % 8);
-            else if (choice % 3 == 1) castVote(shown, seat.member, 0);
+            if (seat.voted || i == shown.attempt) continue;
+            if (isHonest[seat.member]) castVote(shown, i, seat.member, truth ? 0 : 2);
+            else if (choice % 3 == 0) castVote(shown, i, seat.member, (choice >> (8 + i)) % 8);
+            else if (choice % 3 == 1) castVote(shown, i, seat.member, 0);
         }
         pushOn();
         if (phase() != Phase.Validation) return;
@@ -135,7 +140,7 @@ contract Campaign is Players {
 
     /// Push the task on, as anyone may.
     function pushOn() private returns (bool) {
-        return attemptCall(stranger, abi.encodeCall(coordinator.advance, (taskId)));
+        return attemptCall(stranger, abi.encodeCall(coordinator.advance, (taskId, listOf[taskId])));
     }
 
     // ----------------------------------------------------------- adversarial
@@ -159,7 +164,8 @@ contract Campaign is Players {
             coordinator.closeSortition.selector,
             coordinator.closeValidation.selector
         ];
-        attemptCall(any(by), abi.encodeWithSelector(pushes[by / 16 % 5], taskId));
+        // Those that take no list do not look at it.
+        attemptCall(any(by), abi.encodeWithSelector(pushes[by / 16 % 5], taskId, listOf[taskId]));
     }
 
     function submitLate(uint256 which, uint256 by, uint32 samples) external {
@@ -183,7 +189,8 @@ contract Campaign is Players {
             proof = VrfProver.prove(secretOf[member], coordinator.vrfAlpha(taskId + 1, round, shown.seed));
         }
         bool done = attemptCall(
-            by % 2 == 0 ? member : stranger, abi.encodeCall(coordinator.claimSeat, (taskId, round, member, proof))
+            by % 2 == 0 ? member : stranger,
+            abi.encodeCall(coordinator.claimSeat, (taskId, round, claimWith(member, proof)))
         );
         if (how % 4 == 0) return;
         vm.assertFalse(done, "a forged proof is accepted");
@@ -202,14 +209,20 @@ contract Campaign is Players {
         RoundView memory shown = focus(which);
         address member = any(by);
         if (isHonest[member]) return;
+        uint256 seat = how / 256 % 4 == 0 ? how / 1024 % 256 : seatFor(shown, member);
         if (how % 16 < 10) {
-            castVote(shown, member, how % 16);
+            castVote(shown, seat, member, how % 16);
         } else if (how % 16 < 13 && shown.seats.length != 0) {
             bytes32 copied = shown.seats[how / 16 % shown.seats.length].commitment;
-            castRaw(shown, member, copied, RejectReason.None);
+            castRaw(shown, seat, member, copied, RejectReason.None);
         } else {
-            castRaw(shown, member, keccak256("both"), RejectReason.WrongModel);
+            castRaw(shown, seat, member, keccak256("both"), RejectReason.WrongModel);
         }
+    }
+
+    function snapshot(uint256 which, uint256 by) external {
+        focus(which);
+        attemptCall(any(by), abi.encodeCall(coordinator.snapshotKeys, (by / 16 % 2)));
     }
 
     function revealAs(uint256 which, uint256 by, uint256 how) external {
@@ -351,11 +364,18 @@ contract Campaign is Players {
         uint256 task = taskId;
         uint256 owed = coordinator.enrolment(task, stranger).credit;
         uint256 open;
+        uint256 counting;
+        uint256 claimed;
         for (uint256 i = 0; i < workers.length; ++i) {
             EnrolmentView memory worker = coordinator.enrolment(task, workers[i]);
             owed += worker.credit;
             if (worker.enrolled) ++open;
+            if (worker.counting) ++counting;
+            if (worker.claimed) ++claimed;
         }
+        RoundView memory shown = coordinator.currentRound(task);
+        if (shown.round != 0) vm.assertEq(counting, shown.enrolled, "who counts in the round");
+        vm.assertEq(claimed, shown.claims, "who has claimed");
         vm.assertEq(coordinator.task(task).enrolled, open);
         if (!understated[task]) vm.assertEq(owed + coordinator.task(task).budget, fundedOf[task] - paidOf[task]);
     }

@@ -100,8 +100,8 @@ abstract contract Players is Referee {
         if (shown.phase == Phase.Validation) {
             for (uint256 i = 0; i < shown.seats.length; ++i) {
                 SeatView memory seat = shown.seats[i];
-                if (!isHonest[seat.member] || seat.voted || seat.rank == shown.attempt) continue;
-                castVote(shown, seat.member, isTrue[attemptKey(shown)] ? 0 : 2);
+                if (!isHonest[seat.member] || seat.voted || i == shown.attempt) continue;
+                castVote(shown, i, seat.member, isTrue[attemptKey(shown)] ? 0 : 2);
             }
         } else if (shown.phase == Phase.Reveal && isHonest[shown.proposal.proposer]) {
             openWith(shown, shown.proposal.proposer, hidden[attemptKey(shown)]);
@@ -138,6 +138,37 @@ abstract contract Players is Referee {
     function carried(RoundView memory shown, address member) internal {
         bytes32 at = keccak256(abi.encode(shown.alpha, member));
         proven[key(taskId, shown.round, member)] = _outputs[at];
+    }
+
+    /// Close SORTITION with a list that is not the round's: nobody is seated by it.
+    function bringForged(uint256 how) internal {
+        bytes memory claims = listOf[taskId];
+        if (claims.length == 0) return;
+        bytes memory forged = forge(claims, how);
+        if (keccak256(forged) == keccak256(claims)) return;
+        bytes memory data = how % 4 < 2
+            ? abi.encodeCall(coordinator.closeSortition, (taskId, forged))
+            : abi.encodeCall(coordinator.advance, (taskId, forged));
+        if (!attemptCall(stranger, data)) ++tally.forgedLists;
+        vm.assertEq(seatCount(), 0, "seated by a forged list");
+    }
+
+    /// Without its end, with one claim more, a byte changed, divided anew, or the first two claims in each other's place.
+    function forge(bytes memory brought, uint256 how) private view returns (bytes memory forged) {
+        uint256 length = brought.length;
+        if (how / 4 % 5 == 0) return cut(brought, 0, length - 1 - how / 32 % 17);
+        if (how / 4 % 5 == 1) return abi.encodePacked(brought, bundle(cut(claimsOf[taskId], 0, 15)));
+        if (how / 4 % 5 == 2) return bundle(claimsOf[taskId]);
+        forged = cut(brought, 0, length);
+        if (how / 4 % 5 == 3 || length < 34) {
+            forged[how / 32 % length] ^= bytes1(uint8(1 + how / 256 % 255));
+            return forged;
+        }
+        bool together = forged[1] != bytes1(uint8(1));
+        for (uint256 i = 2; i < 17; ++i) {
+            uint256 other = together ? i + 15 : i + 17;
+            (forged[i], forged[other]) = (forged[other], forged[i]);
+        }
     }
 
     // -------------------------------------------------------- ballots
@@ -201,30 +232,36 @@ abstract contract Players is Referee {
     }
 
     /// Vote: 0 approve with the sums, 1 with noise, 2 and up reject for a reason.
-    function castVote(RoundView memory shown, address member, uint256 how) internal {
+    function castVote(RoundView memory shown, uint256 seat, address member, uint256 how) internal {
         bytes32 inner = how == 1 ? keccak256("noise") : INNER;
         bytes32 commitment = how < 2
             ? coordinator.voteCommitment(taskId, round, shown.attempt, shown.proposal.digest, member, inner)
             : bytes32(0);
-        castRaw(shown, member, commitment, RejectReason(how < 2 ? 0 : (how - 2) % 6 == 0 ? 2 : (how - 2) % 6 + 1));
+        RejectReason reason = RejectReason(how < 2 ? 0 : (how - 2) % 6 == 0 ? 2 : (how - 2) % 6 + 1);
+        castRaw(shown, seat, member, commitment, reason);
     }
 
     /// Vote, and see that it counts where the rules let it, and only there.
-    function castRaw(RoundView memory shown, address member, bytes32 commitment, RejectReason reason) internal {
+    function castRaw(RoundView memory shown, uint256 seat, address member, bytes32 commitment, RejectReason reason)
+        internal
+    {
         bool allowed = shown.phase == Phase.Validation && block.timestamp <= shown.deadline
-            && (reason == RejectReason.None) != (commitment == 0) && mayVote(shown, member);
-        bool done =
-            attemptCall(member, abi.encodeCall(coordinator.vote, (taskId, round, shown.attempt, commitment, reason)));
+            && (reason == RejectReason.None) != (commitment == 0) && mayVote(shown, seat, member);
+        bool done = attemptCall(
+            member, abi.encodeCall(coordinator.vote, (taskId, round, shown.attempt, uint8(seat), commitment, reason))
+        );
         vm.assertTrue(done == allowed, "a vote counts where the rules let it");
         if (done) reasons[voteKey(taskId, shown.round, shown.attempt, member)] = reason;
     }
 
-    function mayVote(RoundView memory shown, address member) private pure returns (bool) {
-        for (uint256 i = 0; i < shown.seats.length; ++i) {
-            SeatView memory seat = shown.seats[i];
-            if (seat.member == member) return !seat.voted && seat.rank != shown.attempt;
-        }
-        return false;
+    function mayVote(RoundView memory shown, uint256 seat, address member) private pure returns (bool) {
+        if (seat >= shown.seats.length || seat == shown.attempt) return false;
+        return shown.seats[seat].member == member && !shown.seats[seat].voted;
+    }
+
+    /// A member's own seat, or what comes after the last.
+    function seatFor(RoundView memory shown, address member) internal pure returns (uint256 seat) {
+        while (seat < shown.seats.length && shown.seats[seat].member != member) ++seat;
     }
 
     function openWith(RoundView memory shown, address by, bytes32 inner) internal returns (bool) {

@@ -3,10 +3,11 @@ pragma solidity 0.8.37;
 
 import {Phase, RejectReason} from "../../../../contracts/types/Phase.sol";
 import {RoundFixture} from "../support/RoundFixture.sol";
+import {Vm} from "../support/Vm.sol";
 
 /// @title Judges every call to the coordinator by the rules, as docs/protocol.md has them
-/// @notice It knows what the views say before and after a call, who proved what, and who voted how; it reads neither
-/// storage nor events. A call that breaks a rule reverts here, and so fails the campaign.
+/// @notice It knows what the views say before and after a call, who proved what, and who voted how; of storage it reads
+/// nothing, of events the claims alone. A call that breaks a rule reverts here, and so fails the campaign.
 abstract contract Referee is RoundFixture {
     /// A call to the coordinator, on the task in `taskId`.
     struct Step {
@@ -24,7 +25,10 @@ abstract contract Referee is RoundFixture {
         uint256 laterAttempts;
         uint256 widened;
         uint256 seedMoves;
-        uint256 evictions;
+        uint256 claims;
+        uint256 snapshotClaims;
+        uint256 unseated;
+        uint256 forgedLists;
         uint256 seats;
         uint256 votes;
         uint256 refused;
@@ -56,6 +60,12 @@ abstract contract Referee is RoundFixture {
     uint256 internal funded;
     uint256 internal paid;
 
+    /// The claims of the newest round whose seed is fixed, as events told them: one after the other, and as they are brought.
+    mapping(uint256 task => bytes) internal claimsOf;
+    mapping(uint256 task => bytes) internal listOf;
+    mapping(uint256 number => address) internal memberOf;
+    /// Whether a claim was taken, by task, round and member.
+    mapping(bytes32 => bool) internal wasTaken;
     /// Outputs whose proofs were carried to the contract unaltered, by task, round and member.
     mapping(bytes32 => uint256) internal proven;
     /// Reasons of votes cast, by task, round, attempt and member.
@@ -91,9 +101,14 @@ abstract contract Referee is RoundFixture {
     /// Make a call on the task in focus and judge what it did.
     function attemptCall(address from, bytes memory data, bytes32 inner) internal returns (bool done) {
         RoundView memory was = coordinator.currentRound(taskId);
+        bool claiming =
+            bytes4(data) == coordinator.claimSeat.selector || bytes4(data) == coordinator.claimSeats.selector;
+        if (claiming) vm.recordLogs();
         vm.prank(from);
         (done,) = address(coordinator).call(data);
         RoundView memory is_ = coordinator.currentRound(taskId);
+        if (claiming && done) judgeClaims(was);
+        else if (was.seed != is_.seed) (claimsOf[taskId], listOf[taskId]) = (bytes(""), bytes(""));
         judge(was, is_, Step({from: from, selector: bytes4(data), inner: inner, done: done}));
         round = is_.round;
         if (!done) ++tally.refused;
@@ -157,25 +172,18 @@ abstract contract Referee is RoundFixture {
 
     // -------------------------------------------------------------- committee
 
-    /// Every seat was won by a proof made with the member's key for this round, carried here; whoever lost one had a
-    /// higher output than all that have one.
+    /// Every seat was won by a claim that was taken, and so by a proof made with the member's key for this round; the
+    /// seats are in the order of their outputs.
     function judgeCommittee(RoundView memory was, RoundView memory is_) private {
         TaskRules storage rules = rulesOf[taskId];
         vm.assertLe(is_.seats.length, rules.maxSeats);
         vm.assertLe(is_.updates, rules.maxUpdates);
-        uint256 ranks;
-        uint256 highest;
+        if (is_.seed != 0) vm.assertEq(is_.claims, claimsOf[taskId].length / 15, "a claim without an event");
         for (uint256 i = 0; i < is_.seats.length; ++i) {
-            SeatView memory seat = is_.seats[i];
-            judgeSeat(is_, seat);
-            ranks |= 1 << seat.rank;
-            if (seat.outputPrefix > highest) highest = seat.outputPrefix;
-            for (uint256 j = 0; j < i; ++j) {
-                judgeOrder(seat, is_.seats[j]);
-            }
+            judgeSeat(is_, is_.seats[i]);
+            if (i != 0) judgeOrder(is_.seats[i - 1], is_.seats[i]);
         }
-        vm.assertEq(ranks, (1 << is_.seats.length) - 1);
-        if (was.round == is_.round) judgeLost(was, is_, highest);
+        if (is_.seats.length != 0) judgeChoice(was, is_);
         if (is_.phase < Phase.Aggregation || is_.quorum == 0) return;
         vm.assertEq(is_.quorum, quorumOf(rules, is_.enrolled, is_.seats.length));
         vm.assertGe(is_.seats.length, is_.quorum);
@@ -187,27 +195,75 @@ abstract contract Referee is RoundFixture {
         vm.assertEq(seat.outputPrefix, output >> 160);
         uint256 expected = rulesOf[taskId].expectedCommittee * (is_.widened ? 2 : 1);
         if (is_.enrolled > expected) vm.assertLe(output, type(uint256).max / is_.enrolled * expected);
-        vm.assertEq(coordinator.enrolment(taskId, seat.member).seatRound, is_.round);
+        vm.assertTrue(wasTaken[key(taskId, is_.round, seat.member)], "a seat without a claim");
     }
 
-    function judgeOrder(SeatView memory one, SeatView memory other) private pure {
-        vm.assertTrue(one.member != other.member, "two seats of one member");
-        bool lower =
-            one.outputPrefix == other.outputPrefix ? one.member < other.member : one.outputPrefix < other.outputPrefix;
-        vm.assertTrue(lower == (one.rank < other.rank));
-    }
-
-    function judgeLost(RoundView memory was, RoundView memory is_, uint256 highest) private {
-        for (uint256 i = 0; i < was.seats.length; ++i) {
-            if (holds(is_, was.seats[i].member)) continue;
-            vm.assertTrue(is_.phase == Phase.Sortition && is_.seats.length == rulesOf[taskId].maxSeats);
-            vm.assertGe(was.seats[i].outputPrefix, highest);
-            ++tally.evictions;
+    /// What an event tells of claims was carried here, wins, and is each member's first in the round.
+    function judgeClaims(RoundView memory was) private {
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            vm.assertTrue(logs[i].topics[0] == SeatsClaimed.selector && uint256(logs[i].topics[1]) == taskId);
+            bytes memory claims = abi.decode(logs[i].data, (bytes));
+            vm.assertTrue(claims.length != 0 && claims.length % 15 == 0);
+            for (uint256 at = 0; at < claims.length; at += 15) {
+                judgeClaim(was, claimAt(claims, at));
+            }
+            claimsOf[taskId] = abi.encodePacked(claimsOf[taskId], claims);
+            listOf[taskId] = abi.encodePacked(listOf[taskId], bundle(claims));
         }
-        for (uint256 i = 0; i < is_.seats.length; ++i) {
-            if (holds(was, is_.seats[i].member)) continue;
-            vm.assertTrue(was.phase == Phase.Sortition, "a seat after SORTITION");
-            ++tally.seats;
+    }
+
+    function judgeClaim(RoundView memory was, uint256 claim_) private {
+        address member = memberOf[claim_ & 0xffffff];
+        bytes32 at = key(taskId, was.round, member);
+        vm.assertTrue(proven[at] != 0, "a claim without a proof");
+        vm.assertEq(claim_ >> 24, proven[at] >> 160);
+        vm.assertLe(proven[at], was.threshold);
+        vm.assertTrue(was.phase == Phase.Sortition && block.timestamp <= was.deadline, "a claim out of time");
+        vm.assertFalse(wasTaken[at], "two claims of one member");
+        wasTaken[at] = true;
+        ++tally.claims;
+    }
+
+    function claimAt(bytes memory claims, uint256 at) internal pure returns (uint256 claim_) {
+        for (uint256 i = at; i < at + 15; ++i) {
+            claim_ = (claim_ << 8) | uint8(claims[i]);
+        }
+    }
+
+    function judgeOrder(SeatView memory one, SeatView memory next) private view {
+        bool lower = one.outputPrefix == next.outputPrefix
+            ? numberOf(one.member) < numberOf(next.member)
+            : one.outputPrefix < next.outputPrefix;
+        vm.assertTrue(lower, "seats out of order, or two of one member");
+    }
+
+    /// A committee is chosen when SORTITION closes, and stands: the lowest of all claims, as many as there are seats.
+    function judgeChoice(RoundView memory was, RoundView memory is_) private {
+        if (was.round == is_.round && was.seats.length != 0) {
+            vm.assertEq(keccak256(abi.encode(membersOf(was))), keccak256(abi.encode(membersOf(is_))));
+            return;
+        }
+        vm.assertTrue(was.round == is_.round && was.phase == Phase.Sortition, "seats after SORTITION");
+        vm.assertTrue(block.timestamp > was.deadline || was.claims == was.enrolled, "claims cut short");
+        uint256 most = rulesOf[taskId].maxSeats;
+        vm.assertEq(is_.seats.length, is_.claims < most ? is_.claims : most);
+        tally.seats += is_.seats.length;
+        bytes memory claims = claimsOf[taskId];
+        SeatView memory last = is_.seats[is_.seats.length - 1];
+        uint256 highest = (uint256(last.outputPrefix) << 24) | numberOf(last.member);
+        for (uint256 at = 0; at < claims.length; at += 15) {
+            uint256 claim_ = claimAt(claims, at);
+            if (holds(is_, memberOf[claim_ & 0xffffff])) continue;
+            vm.assertGt(claim_, highest);
+            ++tally.unseated;
+        }
+    }
+
+    function membersOf(RoundView memory shown) private pure returns (address[] memory members) {
+        members = new address[](shown.seats.length);
+        for (uint256 i = 0; i < members.length; ++i) {
+            members[i] = shown.seats[i].member;
         }
     }
 
@@ -237,7 +293,7 @@ abstract contract Referee is RoundFixture {
             SeatView memory now_ = is_.seats[i];
             vm.assertEq(before.member, now_.member);
             if (voting && now_.member == step.from) {
-                vm.assertTrue(!before.voted && now_.voted && now_.rank != is_.attempt, "a second vote");
+                vm.assertTrue(!before.voted && now_.voted && i != is_.attempt, "a second vote");
                 ++tally.votes;
             } else {
                 vm.assertTrue(before.voted == now_.voted && before.approved == now_.approved);
@@ -273,7 +329,7 @@ abstract contract Referee is RoundFixture {
             ++tally.rejectedFined;
         }
         for (uint256 i = 0; expired && i < was.seats.length; ++i) {
-            if (was.seats[i].voted || was.seats[i].rank == was.attempt) continue;
+            if (was.seats[i].voted || i == was.attempt) continue;
             fined(was, was.seats[i].member);
             ++tally.missingFined;
         }

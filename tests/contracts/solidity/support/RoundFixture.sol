@@ -29,6 +29,8 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
     mapping(address => uint256) internal secretOf;
     uint256 internal taskId;
     uint32 internal round;
+    /// The claims of the round's `SeatsClaimed` events, in their order: what is brought to close SORTITION.
+    bytes internal list;
 
     function setUp() public virtual {
         vm.warp(1_750_000_000);
@@ -97,6 +99,13 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
         workers.push(worker);
     }
 
+    /// As if this many accounts had registered.
+    function registerMany(uint24 count) internal {
+        bytes32 slot = bytes32(uint256(3));
+        vm.store(address(registry), slot, bytes32(uint256(count)));
+        vm.assertEq(registry.participants(), count);
+    }
+
     function enrol(address worker) internal {
         vm.prank(worker);
         coordinator.enrol(taskId);
@@ -133,6 +142,11 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
         vm.roll(seedBlock + 1);
         vm.setBlockhash(seedBlock, keccak256(abi.encode("block", seedBlock)));
         coordinator.fixSeed(taskId);
+        list = "";
+    }
+
+    function numberOf(address worker) internal view returns (uint24) {
+        return registry.participant(worker).number;
     }
 
     function proofOf(address worker) internal returns (bytes memory) {
@@ -144,8 +158,24 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
         return VrfProver.outputOf(VrfProver.proofOf(secretOf[worker], alpha));
     }
 
+    /// A claim as it is carried.
+    function claimWith(address worker, bytes memory proof) internal view returns (bytes memory) {
+        return abi.encodePacked(numberOf(worker), proof);
+    }
+
+    function claimOf(address worker) internal returns (bytes memory) {
+        return claimWith(worker, proofOf(worker));
+    }
+
+    /// A claim as it is emitted.
+    function entryOf(address worker) internal returns (bytes memory) {
+        return abi.encodePacked(uint96(outputOf(worker) >> 160), numberOf(worker));
+    }
+
     function claim(address worker) internal {
-        coordinator.claimSeat(taskId, round, worker, proofOf(worker));
+        VrfProver.Proof memory proof = VrfProver.proofOf(secretOf[worker], coordinator.currentRound(taskId).alpha);
+        coordinator.claimSeat(taskId, round, claimWith(worker, VrfProver.encode(proof)));
+        list = abi.encodePacked(list, uint16(1), uint96(VrfProver.outputOf(proof) >> 160), numberOf(worker));
     }
 
     function claimAll() internal {
@@ -154,8 +184,13 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
         }
     }
 
-    function claimEntry(address member, bytes memory proof) internal pure returns (bytes memory) {
-        return abi.encodePacked(member, uint16(proof.length), proof);
+    function closeSortition() internal {
+        coordinator.closeSortition(taskId, list);
+    }
+
+    /// Push on whatever is due.
+    function advance() internal {
+        coordinator.advance(taskId, list);
     }
 
     /// Up to the fixed seed.
@@ -170,16 +205,24 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
     function toAggregation() internal {
         toSortition();
         claimAll();
-        coordinator.closeSortition(taskId);
+        closeSortition();
     }
 
-    /// The member of a rank.
-    function seated(uint256 rank) internal view returns (address) {
+    /// The member of a seat.
+    function seated(uint256 seat) internal view returns (address) {
+        return coordinator.currentRound(taskId).seats[seat].member;
+    }
+
+    function seatOf(address member) internal view returns (uint8) {
         SeatView[] memory seats = coordinator.currentRound(taskId).seats;
-        for (uint256 i = 0; i < seats.length; ++i) {
-            if (seats[i].rank == rank) return seats[i].member;
+        for (uint8 seat = 0; seat < seats.length; ++seat) {
+            if (seats[seat].member == member) return seat;
         }
-        revert("no such rank");
+        revert("holds no seat");
+    }
+
+    function claimCount() internal view returns (uint256) {
+        return coordinator.currentRound(taskId).claims;
     }
 
     function seatCount() internal view returns (uint256) {
@@ -242,23 +285,22 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
     }
 
     function approve(address member) internal {
-        bytes32 commitment = commitmentOf(member, INNER);
-        uint16 now_ = attempt();
-        vm.prank(member);
-        coordinator.vote(taskId, round, now_, commitment, RejectReason.None);
+        castVote(member, commitmentOf(member, INNER), RejectReason.None);
     }
 
     function approveBlindly(address member) internal {
-        bytes32 commitment = commitmentOf(member, keccak256("a guess"));
-        uint16 now_ = attempt();
-        vm.prank(member);
-        coordinator.vote(taskId, round, now_, commitment, RejectReason.None);
+        castVote(member, commitmentOf(member, keccak256("a guess")), RejectReason.None);
     }
 
     function reject(address member, RejectReason reason) internal {
+        castVote(member, 0, reason);
+    }
+
+    function castVote(address member, bytes32 commitment, RejectReason reason) private {
         uint16 now_ = attempt();
+        uint8 seat = seatOf(member);
         vm.prank(member);
-        coordinator.vote(taskId, round, now_, 0, reason);
+        coordinator.vote(taskId, round, now_, seat, commitment, reason);
     }
 
     /// Every seat but the proposer's approves.
@@ -285,6 +327,41 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
     function finalizeRound() internal {
         toReveal();
         reveal();
+    }
+
+    /// What is brought of one transaction's claims: their number, and what its event holds.
+    function bundle(bytes memory entries) internal pure returns (bytes memory) {
+        return abi.encodePacked(uint16(entries.length / 15), entries);
+    }
+
+    /// The word of the round's claims as docs/protocol.md has it: the chain's 223 bits, how many they are, and the round.
+    function claimsWord(bytes memory brought) internal view returns (bytes32) {
+        uint256 chain;
+        uint256 count;
+        for (uint256 at = 0; at < brought.length;) {
+            uint256 many = (uint256(uint8(brought[at])) << 8) | uint8(brought[at + 1]);
+            bytes memory entries = cut(brought, at + 2, at + 2 + 15 * many);
+            chain = uint256(keccak256(abi.encodePacked(chain, entries))) >> 33 << 33;
+            count += many;
+            at += 2 + 15 * many;
+        }
+        return bytes32(chain | (count << 24) | round);
+    }
+
+    function cut(bytes memory data, uint256 from, uint256 to) internal pure returns (bytes memory result) {
+        result = new bytes(to - from);
+        assembly ("memory-safe") {
+            mcopy(add(result, 32), add(add(data, 32), from), sub(to, from))
+        }
+    }
+
+    /// The one slot, of the task's words, that holds a value.
+    function findSlot(bytes32 value) internal view returns (bytes32 slot) {
+        uint256 start = uint256(keccak256(abi.encode(taskId, uint256(1))));
+        for (uint256 i = 0; i < 64; ++i) {
+            if (vm.load(address(coordinator), bytes32(start + i)) == value) return bytes32(start + i);
+        }
+        revert("no such word");
     }
 
     function expire() internal {
