@@ -249,7 +249,7 @@ MUTATIONS = (
     Mutation(
         "active key of an update",
         _COORDINATOR,
-        "if (_keys.active[ledger.number()] == 0) revert NotActiveParticipant(msg.sender);\n        if (ledger",
+        "if (_keys.keyOf(ledger.number()) == 0) revert NotActiveParticipant(msg.sender);\n        if (ledger",
         "if (ledger",
         "SubmitUpdate",
     ),
@@ -509,14 +509,14 @@ MUTATIONS = (
     Mutation(
         "active key of an enrolment",
         _COORDINATOR,
-        "if (_keys.active[number] == 0) revert NotActiveParticipant(msg.sender);\n        TaskLib",
+        "if (_keys.keyOf(number) == 0) revert NotActiveParticipant(msg.sender);\n        TaskLib",
         "TaskLib",
         "EnrolTest|RequestExitTest",
     ),
     Mutation(
         "idle rounds",
         _COORDINATOR,
-        "if (_keys.active[ledger.number()] != 0 && !TaskLib.isIdle(task_, ledger)) {",
+        "if (_keys.keyOf(ledger.number()) != 0 && !TaskLib.isIdle(task_, ledger)) {",
         "if (false) {",
         "RemoveIdleTest",
     ),
@@ -636,7 +636,7 @@ MUTATIONS = (
     Mutation(
         "length of a proof",
         _VRF,
-        "return proof.length != 0 && proof.length == lengthAt(_positionOf(proof));",
+        "return proof.length == lengthAt(_positionOf(proof));",
         "return true;",
         "EcVrfTest",
     ),
