@@ -9,7 +9,6 @@ import {RewardLib} from "./libraries/RewardLib.sol";
 import {SortitionLib} from "./libraries/SortitionLib.sol";
 import {TaskLib} from "./libraries/TaskLib.sol";
 import {Ballot} from "./types/Ballot.sol";
-import {Claims} from "./types/Claims.sol";
 import {Intake} from "./types/Intake.sol";
 import {Ledger} from "./types/Ledger.sol";
 import {HEAD_BYTES, Outcome} from "./types/Outcome.sol";

@@ -14,21 +14,21 @@ import {TaskState} from "./types/TaskState.sol";
 /// storage (see `RoundCoordinator`), and what it emits comes from there; called directly, it changes storage of its own that
 /// nobody reads, and keeps no ether.
 contract TaskActions is RoundStorage, ITaskActions {
-    IParticipantRegistry private immutable REGISTRY;
-    RoundViews private immutable VIEWS;
-    address private immutable SELF;
+    IParticipantRegistry private immutable _registry;
+    RoundViews private immutable _views;
+    address private immutable _self;
 
     /// The coordinator's address alone answers.
     error NotDelegated();
 
     constructor(IParticipantRegistry registry, RoundViews views) {
-        REGISTRY = registry;
-        VIEWS = views;
-        SELF = address(this);
+        _registry = registry;
+        _views = views;
+        _self = address(this);
     }
 
     modifier delegated() {
-        if (address(this) == SELF) revert NotDelegated();
+        if (address(this) == _self) revert NotDelegated();
         _;
     }
 
@@ -40,7 +40,7 @@ contract TaskActions is RoundStorage, ITaskActions {
         delegated
         returns (uint256 taskId)
     {
-        VIEWS.checkTask(rules, spec, genesis, REGISTRY.unbondingDelay());
+        _views.checkTask(rules, spec, genesis, _registry.unbondingDelay());
         taskId = ++_taskCount;
         TaskState storage task_ = _tasks[taskId];
         task_.rules = rules;
