@@ -552,7 +552,7 @@ MUTATIONS = (
         "rounds of a task", _COORDINATOR, "if (TaskLib.isExhausted(task_)) revert", "if (false) revert", "OpenRoundTest"
     ),
     Mutation(
-        "delegated", _ACTIONS, "if (address(this) == SELF) revert", "if (false) revert", "DelegationTest", core=True
+        "delegated", _ACTIONS, "if (address(this) == _self) revert", "if (false) revert", "DelegationTest", core=True
     ),
     Mutation("numbers of participants", _REGISTRY, "if (participants == type(uint24).max)", "if (false)", "NumberTest"),
     Mutation(
