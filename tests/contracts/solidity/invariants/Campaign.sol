@@ -125,7 +125,7 @@ contract Campaign is Players {
             if (seat.voted || i == shown.attempt) continue;
             if (isHonest[seat.member]) castVote(shown, i, seat.member, truth ? 0 : 2);
             else if (choice % 3 == 0) castVote(shown, i, seat.member, (choice >> (8 + i)) % 8);
-            else if (choice % 3 == 1) castVote(shown, i, seat.member, 0);
+            else if (choice % 3 == 1) castVote(shown, i, seat.member, choice / 3 % 4 == 0 ? 1 : 0);
         }
         pushOn();
         if (phase() != Phase.Validation) return;
