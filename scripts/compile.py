@@ -34,14 +34,15 @@ _IMPORT = re.compile(r'^\s*import\s[^;]*?"([^"]+)"\s*;', re.MULTILINE)
 class Target:
     """A contract that gets an artifact.
 
-    views: an interface whose functions the contract's address answers too, by delegating to code of its own (see
-    `RoundCoordinator.fallback`); its entries join the artifact's ABI.
+    answers: the interface of all that the contract's address answers to, also by running other code (see
+    `RoundCoordinator.fallback`); its entries, which name every parameter, go into the artifact's ABI in place of the
+    contract's own.
     """
 
     name: str
     source: str
     folder: str
-    views: tuple[str, str] | None = None
+    answers: tuple[str, str] | None = None
 
 
 COMPILED = "flare_offchain/blockchain/compiled"
@@ -51,7 +52,7 @@ TARGETS = (
         "RoundCoordinator",
         "contracts/RoundCoordinator.sol",
         COMPILED,
-        views=("contracts/interfaces/IRoundCoordinator.sol", "IRoundViews"),
+        answers=("contracts/interfaces/IRoundCoordinator.sol", "IRoundCoordinator"),
     ),
     Target("TaskActions", "contracts/TaskActions.sol", COMPILED),
     Target("RoundViews", "contracts/RoundViews.sol", COMPILED),
@@ -146,16 +147,16 @@ def compile_target(target: Target, solc: Path) -> dict[str, Any]:
 
 def _artifact(target: Target, output: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
     contract = output["contracts"][target.source][target.name]
-    abi = list(contract["abi"])
-    if target.views:
-        unit, interface = target.views
-        abi += [entry for entry in output["contracts"][unit][interface]["abi"] if entry not in abi]
+    entries = {_signature(entry): entry for entry in contract["abi"]}
+    if target.answers:
+        unit, interface = target.answers
+        entries |= {_signature(entry): entry for entry in output["contracts"][unit][interface]["abi"]}
     created, deployed = contract["evm"]["bytecode"], contract["evm"]["deployedBytecode"]
     return {
         "contractName": target.name,
         "sourceName": target.source,
         "abi": sorted(
-            abi,
+            entries.values(),
             key=lambda entry: (
                 (entry["type"], entry.get("name", ""), json.dumps(entry["inputs"]))
                 if "inputs" in entry
@@ -171,6 +172,16 @@ def _artifact(target: Target, output: dict[str, Any], sources: dict[str, str]) -
         "compiler": {"version": SOLC_VERSION, "settings": settings()},
         "sourceHashes": {name: _hash(text) for name, text in sources.items()},
     }
+
+
+def _signature(entry: dict[str, Any]) -> tuple[str, ...]:
+    """Return what makes an ABI's entry the same as another, whatever its parameters are called."""
+    return (entry["type"], entry.get("name", ""), *(_type(item) for item in entry.get("inputs", [])))
+
+
+def _type(item: dict[str, Any]) -> str:
+    """Return a parameter's type, with those of its members."""
+    return item["type"] + ",".join(_type(member) for member in item.get("components", []))
 
 
 def _hash(text: str) -> str:
