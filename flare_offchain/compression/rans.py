@@ -118,10 +118,12 @@ def decode(data: bytes, tables: UInt8Array) -> tuple[UInt8Array, int]:
 
 
 def _decode_scalar(state: int, words: NDArray[np.uint16], tables: UInt8Array) -> tuple[UInt8Array, int, bool]:
-    lists = {int(table): _lists(int(table)) for table in np.unique(tables)}
+    sequence = tables.tolist()
+    # No np.unique here: without an inverse it imports numpy.ma, 1.7 MiB in every process that decodes.
+    lists = {table: _lists(table) for table in set(sequence)}
     symbols, position, limit = bytearray(), 0, words.size
     values = words.tolist()
-    for table in tables.tolist():
+    for table in sequence:
         frequency, start, slots = lists[table]
         slot = state & _MASK
         symbol = slots[slot]

@@ -137,10 +137,10 @@ class Worker:
     def _forget_declined(self, view: View) -> None:
         position = (view.round.round, int(view.round.phase), view.round.attempt, any(view.round.seed))
         if position != self._scratch.position:
+            if view.round.phase.terminal or view.round.round != self._scratch.position[0]:
+                self.surroundings.objects.decoder.forget()
             self._scratch.position, self._scratch.declined = position, set()
             self._scratch.unexplained.clear()
-            if view.round.phase.terminal:
-                self.surroundings.objects.decoder.forget()
 
     def _lower_claims(self, view: View) -> int:
         """Count the claims lower than one's own would be, where that decides whether it is worth its gas."""

@@ -28,6 +28,16 @@ def test_an_update_is_decoded_once_a_round():
     np.testing.assert_array_equal(again.to_vector(), first.to_vector())
 
 
+def test_what_is_over_is_forgotten():
+    kept = DecodedUpdates(limit=8 * 12)
+    kept.turn_to(1)
+    first = kept.decode(OBJECTS[0], SCHEMA, CONTEXTS[0])
+    kept.forget()
+    second = kept.decode(OBJECTS[1], SCHEMA, CONTEXTS[1])
+    assert kept.decode(OBJECTS[1], SCHEMA, CONTEXTS[1]) is second, "there is room again"
+    assert kept.decode(OBJECTS[0], SCHEMA, CONTEXTS[0]) is not first
+
+
 def test_what_exceeds_the_limit_is_decoded_anew():
     kept = DecodedUpdates(limit=2 * 8 * 12)
     found = [kept.decode(data, SCHEMA, context) for data, context in zip(OBJECTS, CONTEXTS, strict=True)]
