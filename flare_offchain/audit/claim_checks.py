@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 
 from flare_offchain.audit.claims import SentClaims, closing_list, sent_claims
 from flare_offchain.audit.facts import ChainFacts
 from flare_offchain.audit.ledger import Ledger
 from flare_offchain.consensus.chain_proof import verify_for_chain
 from flare_offchain.consensus.identities import vrf_alpha
-from flare_offchain.core.claims import SeatClaim, pack_claims
+from flare_offchain.core.claims import SeatClaim, list_claims, pack_claims
 from flare_offchain.core.errors import InvalidProof, MalformedObject
 from flare_offchain.core.participants import CERTAIN, Participants
 from flare_offchain.core.records import ClaimRecord, RoundHistory, SeedRecord, TaskHistory
@@ -146,7 +147,8 @@ def check_closing(ledger: Ledger, draw: Draw) -> None:
     except MalformedObject as error:
         ledger.note(f"round {history.number}: the closing of SORTITION: {error}; the contract compared the claims")
         return
-    listed = pack_claims(record.claim for record in history.claims)
+    events = groupby(history.claims, key=attrgetter("event"))
+    listed = list_claims(pack_claims(record.claim for record in records) for _, records in events)
     closed = (draw.identity.task_id, listed.hex())
     rule = "SORTITION is closed with all claims in their order"
     ledger.equal(rule, (task, brought.hex()), closed, history.number, "list of claims")

@@ -17,6 +17,8 @@ PREFIX_BYTES = PREFIX_BITS // 8
 NUMBER_BYTES = 3
 MAX_NUMBER = 2 ** (8 * NUMBER_BYTES) - 1
 CLAIM_BYTES = PREFIX_BYTES + NUMBER_BYTES
+COUNT_BYTES = 2
+"""Before the claims of each event in the list that SORTITION is closed with."""
 MAX_CLAIMS = 511
 """Claims that a round can count."""
 
@@ -43,14 +45,32 @@ class SeatClaim:
 
 
 def pack_claims(claims: Iterable[SeatClaim]) -> bytes:
-    """Return claims as `closeSortition` takes them: concatenated, in their order."""
+    """Return claims as one `SeatsClaimed` event holds them: concatenated, in their order."""
     return b"".join(claim.to_bytes() for claim in claims)
 
 
 def unpack_claims(packed: bytes) -> list[SeatClaim]:
-    """Return the claims of a list. Raises `MalformedObject` where it does not divide into claims."""
+    """Return the claims of an event. Raises `MalformedObject` where it does not divide into claims."""
     if len(packed) % CLAIM_BYTES:
-        raise MalformedObject(f"a list of claims has a multiple of {CLAIM_BYTES} bytes, not {len(packed)}")
+        raise MalformedObject(f"an event of claims has a multiple of {CLAIM_BYTES} bytes, not {len(packed)}")
     starts = range(0, len(packed), CLAIM_BYTES)
     parts = [(packed[at : at + PREFIX_BYTES], packed[at + PREFIX_BYTES : at + CLAIM_BYTES]) for at in starts]
     return [SeatClaim(int.from_bytes(prefix, "big"), int.from_bytes(number, "big")) for prefix, number in parts]
+
+
+def list_claims(events: Iterable[bytes]) -> bytes:
+    """Return the list that SORTITION is closed with: of each event the count of its claims, 2 bytes, and the claims."""
+    return b"".join((len(packed) // CLAIM_BYTES).to_bytes(COUNT_BYTES, "big") + packed for packed in events)
+
+
+def unlist_claims(listed: bytes) -> list[SeatClaim]:
+    """Return the claims of such a list. Raises `MalformedObject` where it is none."""
+    claims: list[SeatClaim] = []
+    at = 0
+    while at < len(listed):
+        start = at + COUNT_BYTES
+        at = start + CLAIM_BYTES * int.from_bytes(listed[at:start], "big")
+        if at > len(listed):
+            raise MalformedObject(f"a list of claims ends after {len(listed)} bytes and announces {at}")
+        claims += unpack_claims(listed[start:at])
+    return claims

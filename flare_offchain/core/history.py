@@ -160,7 +160,8 @@ def _claimed(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     strangers = sorted({claim.number for claim in claims} - task.numbers.keys())
     if strangers:
         raise InconsistentHistory(f"participants {strangers} claim in block {at.block} and never enrolled")
-    found.claims += [ClaimRecord(task.numbers[c.number], c, at.block, at.transaction_hash) for c in claims]
+    event = found.claims[-1].event + 1 if found.claims else 0
+    found.claims += [ClaimRecord(task.numbers[c.number], c, at.block, at.transaction_hash, event) for c in claims]
 
 
 def _widened(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:

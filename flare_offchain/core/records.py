@@ -53,6 +53,8 @@ class ClaimRecord:
     block: int
     transaction: bytes
     """Hash of the transaction that carried the proof."""
+    event: int
+    """Which of the round's `SeatsClaimed` listed it, from 0."""
 
     @property
     def number(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from flare_offchain.blockchain.outcomes import Reverted
 from flare_offchain.consensus.chain_proof import prove_for_chain, verify_for_chain
-from flare_offchain.core.claims import SeatClaim, unpack_claims
+from flare_offchain.core.claims import SeatClaim, unlist_claims
 from flare_offchain.core.errors import RoundAbandoned
 from flare_offchain.core.phases import Phase
 from flare_offchain.core.types import Address
@@ -150,7 +150,7 @@ class Worker:
         if output is None or not (open_for_claims and full and may_claim(view, output)):
             return 0
         own = SeatClaim.of(view.enrolment.number, output)
-        claims = unpack_claims(s.coordinator.round_claims(s.task_id, view.round, view.block))
+        claims = unlist_claims(s.coordinator.round_claims(s.task_id, view.round, view.block))
         return sum(claim < own for claim in claims)
 
     def _output(self, view: View) -> int | None:

@@ -14,7 +14,7 @@ from flare_offchain.audit.ledger import Ledger
 from flare_offchain.audit.sortition_checks import check_sortition
 from flare_offchain.blockchain.facts import ConnectorFacts
 from flare_offchain.consensus.claims import encode_claim
-from flare_offchain.core.claims import SeatClaim, pack_claims, unpack_claims
+from flare_offchain.core.claims import SeatClaim, unlist_claims
 from flare_offchain.core.history import HistoryFold
 from flare_offchain.core.participants import Participants
 from flare_offchain.federation.update import TaskIdentity
@@ -45,8 +45,8 @@ class Played:
             self.carry(number, [(5, proofs[5]), (late, proofs[late])], from_snapshot=True),
             game.coordinator.claim_seat(game.workers[0], game.task, number, 6, proofs[6]).confirmed().transaction_hash,
         ]
-        listed = game.list()
-        assert [claim.number for claim in unpack_claims(listed)] == [1, 2, 4, 5, 6]
+        self.listed = listed = game.list()
+        assert [claim.number for claim in unlist_claims(listed)] == [1, 2, 4, 5, 6]
         game.chain.advance_time(HOUR + 1)
         game.coordinator.advance(game.workers[0], game.task, listed).confirmed()
         events = game.chain.logs([game.coordinator.contract, game.registry.contract], 0, game.chain.block_number)
@@ -137,7 +137,7 @@ def test_a_batch_that_says_where_its_keys_came_from_otherwise_is_found(played):
 
 
 def test_a_list_that_is_altered_is_found(played):
-    listed = pack_claims(record.claim for record in played.history.rounds[1].claims)
+    listed = played.listed
     for wrong in (listed[15:30] + listed[:15] + listed[30:], listed[:-1] + bytes([listed[-1] ^ 1])):
         closing = played.history.rounds[1].closing_transaction
         ledger = altered(played, closing, lambda data, wrong=wrong: data.replace(listed, wrong))

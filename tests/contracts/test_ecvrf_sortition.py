@@ -4,7 +4,7 @@ import pytest
 
 from flare_offchain.consensus.identities import round_seed, vrf_alpha
 from flare_offchain.consensus.sortition import quorum, threshold, wins
-from flare_offchain.core.claims import CLAIM_BYTES, SeatClaim, pack_claims, unpack_claims
+from flare_offchain.core.claims import SeatClaim, list_claims, pack_claims, unlist_claims, unpack_claims
 from flare_offchain.core.errors import ChainUnavailable, ConfigurationError
 from flare_offchain.core.phases import Phase
 from tests.factories.sortition import HOUR, SortitionTask
@@ -36,7 +36,7 @@ def claim_one_by_one(rounds, number, proofs, limit, claims):
         assert sent.confirmed().event("SeatsClaimed").arguments["claims"] == claims[-1].to_bytes()
         assert rounds.view().claims == len(claims)
         assert rounds.coordinator.enrolment(rounds.task, rounds.workers[participant - 1].address).claimed
-    assert rounds.list() == pack_claims(claims)
+    assert unlist_claims(rounds.list()) == claims
     return claims, outcomes
 
 
@@ -113,7 +113,7 @@ def test_a_round_with_all_claims_at_once(rounds, from_snapshot):
     )
     expected = [SeatClaim.of(n, rounds.output(n, p)) for n, p in winners(rounds, proofs, seeded["threshold"]).items()]
     assert unpack_claims(sent.confirmed().event("SeatsClaimed").arguments["claims"]) == expected
-    assert rounds.list() == pack_claims(expected)
+    assert rounds.list() == list_claims([pack_claims(expected)])
     rounds.end()
 
 
@@ -127,7 +127,8 @@ def test_only_the_list_of_the_events_closes_sortition(rounds):
     for item in won.items():
         rounds.coordinator.claim_seat(rounds.workers[0], rounds.task, number, *item).confirmed()
     right = rounds.list()
-    claims = [right[at : at + CLAIM_BYTES] for at in range(0, len(right), CLAIM_BYTES)]
+    claims = [list_claims([claim.to_bytes()]) for claim in unlist_claims(right)]
+    assert right == b"".join(claims)
     rounds.chain.advance_time(HOUR + 1)
     for wrong in (
         b"",
@@ -137,12 +138,14 @@ def test_only_the_list_of_the_events_closes_sortition(rounds):
         b"".join([claims[1], claims[0], *claims[2:]]),
         b"".join([claims[0], *claims[:-1]]),
         bytes([right[0] ^ 1]) + right[1:],
+        right[:2] + bytes([right[2] ^ 1]) + right[3:],
+        list_claims([pack_claims(unlist_claims(right))]),
         right[:-1] + bytes([right[-1] ^ 1]),
     ):
         assert rounds.coordinator.close_sortition(rounds.workers[0], rounds.task, wrong).error == "ClaimsNotThese"
         assert rounds.coordinator.advance(rounds.workers[0], rounds.task, wrong).error == "ClaimsNotThese"
     rounds.coordinator.advance(rounds.workers[0], rounds.task, right).confirmed()
-    compare_committee(rounds, rounds.view(), unpack_claims(right))
+    compare_committee(rounds, rounds.view(), unlist_claims(right))
     rounds.end()
 
 

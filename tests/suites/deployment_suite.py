@@ -31,7 +31,7 @@ from flare_offchain.blockchain.deployments import (
 from flare_offchain.consensus.chain_proof import prove_for_chain
 from flare_offchain.consensus.identities import possession_alpha, proposal_digest, vote_commitment, vrf_alpha
 from flare_offchain.consensus.keys import VrfKey
-from flare_offchain.core.claims import unpack_claims
+from flare_offchain.core.claims import unlist_claims
 from flare_offchain.core.errors import ConfigurationError, TransactionReverted, WrongChain
 from flare_offchain.core.history import HistoryFold
 from flare_offchain.core.phases import Phase
@@ -231,7 +231,7 @@ class DeploymentSuite:
         coordinator.claim_seats(funded[2], task, 1, claims[1:], from_snapshot=True).confirmed()
         block = chain.head().number
         listed = coordinator.round_claims(task, coordinator.current_round(task), block)
-        assert [claim.number for claim in unpack_claims(listed)] == numbers
+        assert [claim.number for claim in unlist_claims(listed)] == numbers
         assert coordinator.close_sortition(funded[2], task, listed[::-1]).error == "ClaimsNotThese"
         coordinator.close_sortition(funded[2], task, listed).confirmed()
         view = coordinator.current_round(task)

@@ -21,7 +21,7 @@ from flare_offchain.blockchain.contracts.structs import (
 from flare_offchain.blockchain.events import ChainEvent
 from flare_offchain.blockchain.outcomes import BlockStamp, TransactionOutcome
 from flare_offchain.consensus.claims import encode_claim
-from flare_offchain.core.claims import CLAIM_BYTES
+from flare_offchain.core.claims import list_claims, unlist_claims
 from flare_offchain.core.errors import ChainUnavailable, ConfigurationError
 from flare_offchain.core.phases import RejectReason
 from flare_offchain.core.types import Address, ContentId
@@ -151,7 +151,7 @@ class RoundCoordinator:
         return self._send(account, "closeSortition", task, claims)
 
     def round_claims(self, task: int, current: RoundView, block: int) -> bytes:
-        """Return the list that SORTITION is closed with: the claims of the current round's events, in their order.
+        """Return the list that SORTITION is closed with (`list_claims`): the claims of the current round's events.
 
         Args:
             current: the round at `block`, with its seed fixed.
@@ -164,17 +164,17 @@ class RoundCoordinator:
         if not current.claims:
             return b""
         named = {"taskId": task, "round": current.round}
-        packed = b"".join(
+        listed = list_claims(
             cast(bytes, event.arguments["claims"])
             for event in self.events(current.seed_block, block)
             if event.name == "SeatsClaimed" and named.items() <= event.arguments.items()
         )
-        if len(packed) != CLAIM_BYTES * current.claims:
+        if len(unlist_claims(listed)) != current.claims:
             raise ChainUnavailable(
                 f"round {current.round} counts {current.claims} claims, and its events up to block {block} do not give "
                 "as many: read again"
             )
-        return packed
+        return listed
 
     def snapshot_keys(self, account: Signer, segment: int) -> TransactionOutcome:
         """Put the active keys of participants `segment * 96` to `segment * 96 + 95` into code (see `claim_seats`)."""

@@ -44,7 +44,9 @@ def history(phase=Phase.Finalized):
     """A round of five updates: two accepted, one each rejected, unavailable and malformed; the first attempt failed."""
     shown = RoundHistory(1, 5, OBJECTS[0].digest, 10, 99, phase)
     shown.updates = [UpdateRecord(i, w, OBJECTS[i], 40 + 10 * i, 11 + i) for i, w in enumerate(WORKERS)]
-    shown.claims = [ClaimRecord(w, SeatClaim((5 - i) << 40, i + 1), 20, bytes(32)) for i, w in enumerate(WORKERS[:4])]
+    shown.claims = [
+        ClaimRecord(w, SeatClaim((5 - i) << 40, i + 1), 20, bytes(32), i) for i, w in enumerate(WORKERS[:4])
+    ]
     shown.quorum, shown.seats_at_close = 2, 3
     shown.proposers = {0: WORKERS[3], 1: WORKERS[2]}
     shown.proposals = {

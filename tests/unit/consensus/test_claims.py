@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flare_offchain.consensus.claims import encode_claim, split_claims
-from flare_offchain.core.claims import CLAIM_BYTES, MAX_NUMBER, SeatClaim, pack_claims, unpack_claims
+from flare_offchain.core.claims import (
+    CLAIM_BYTES,
+    MAX_NUMBER,
+    SeatClaim,
+    list_claims,
+    pack_claims,
+    unlist_claims,
+    unpack_claims,
+)
 from flare_offchain.core.errors import MalformedObject
 
 pytestmark = pytest.mark.unit
@@ -27,6 +35,20 @@ def test_a_list_of_claims_is_15_bytes_each_and_reads_back(claims):
     packed = pack_claims(claims)
     assert len(packed) == 15 * len(claims)
     assert unpack_claims(packed) == claims
+
+
+@given(events=st.lists(listed, max_size=4))
+def test_a_list_names_how_many_claims_each_event_holds(events):
+    packed = list_claims(pack_claims(claims) for claims in events)
+    assert len(packed) == sum(2 + 15 * len(claims) for claims in events)
+    assert unlist_claims(packed) == [claim for claims in events for claim in claims]
+
+
+@given(events=st.lists(listed.filter(len), min_size=1, max_size=4), cut=st.integers(1, 16))
+def test_a_list_that_is_cut_short_is_refused(events, cut):
+    packed = list_claims(pack_claims(claims) for claims in events)
+    with pytest.raises(MalformedObject, match="announces"):
+        unlist_claims(packed[:-cut])
 
 
 def test_a_claim_is_the_prefix_and_then_the_number():
