@@ -190,8 +190,7 @@ interface IRoundCoordinatorErrors {
     error OutputAboveThreshold(uint256 output, uint256 threshold);
     /// The round has as many claims as can be counted.
     error TooManyClaims(uint256 claims);
-    /// SORTITION is closed with the list of its claims, `claims` of them, in the order in which they were emitted; this is
-    /// another.
+    /// SORTITION is closed with the list of its claims, `claims` of them, as they were emitted; this is another.
     error ClaimsNotThese(uint256 claims);
     error ProofInvalid(address member);
     /// The bytes do not divide into claims; `offset` is where the claim that does not fit begins.
@@ -394,8 +393,8 @@ interface IRoundActions is ITaskActions {
     /// @notice Close SORTITION: early when every worker enrolled for the round has claimed, else after the deadline.
     /// Seats the lowest claims and fixes the quorum; or, with too few claims, widens the threshold once, then voids the
     /// round.
-    /// @param claims what the round's `SeatsClaimed` events hold, concatenated in their order. Not looked at where the
-    /// claims are too few.
+    /// @param claims for each of the round's `SeatsClaimed` events, in their order, how many claims it holds, 2 bytes, and
+    /// the claims. Not looked at where the claims are too few.
     function closeSortition(uint256 taskId, bytes calldata claims) external;
 
     /// @notice Propose the round's model. Only the seat whose turn it is (its number is the attempt's), inside its window.
