@@ -91,6 +91,7 @@ def test_results__are_plain_values():
     assert set(DRILLS) == {
         *("kill", "rpc", "chain-id", "store", "random", "reorg", "twins", "half", "gas", "disk", "clock", "restart"),
         "endurance",
+        "trainer",
     }
 
 
