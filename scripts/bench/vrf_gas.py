@@ -27,7 +27,7 @@ from flare_offchain.consensus.keys import VrfKey
 
 CHAINLINK, WITNET = "Chainlink VRF.sol", "Witnet fastVerify"
 QUICK_PROOFS, FULL_PROOFS = 256, 2_048
-QUICK_BATCHES, FULL_BATCHES = 2, 24
+QUICK_BATCHES, FULL_BATCHES = 2, 48
 MEMBERS, SEATS = 128, 64
 """Claims in a batch, and the largest committee that the contracts admit: E of the task. Widened, all 128 win."""
 SEGMENT_SIZE = 96
