@@ -1,5 +1,7 @@
 """Sortition on chain and in Python, side by side: thresholds, claims, lists, committees and quorums of whole rounds."""
 
+from dataclasses import replace
+
 import pytest
 
 from flare_offchain.consensus.identities import round_seed, vrf_alpha
@@ -156,6 +158,28 @@ def test_a_list_that_is_not_complete_is_read_again(rounds):
     rounds.coordinator.claim_seat(rounds.workers[0], rounds.task, number, *claim).confirmed()
     with pytest.raises(ChainUnavailable, match="read again"):
         rounds.coordinator.round_claims(rounds.task, rounds.view(), before)
+    rounds.end()
+
+
+@pytest.mark.parametrize(
+    "alter", [lambda claims: claims[:-1], lambda claims: claims + bytes(1), lambda claims: claims * 2]
+)
+def test_events_that_an_endpoint_alters_are_read_again(rounds, monkeypatch, alter):
+    number, seeded, proofs = rounds.open()
+    claim = next(iter(winners(rounds, proofs, seeded["threshold"]).items()))
+    rounds.coordinator.claim_seat(rounds.workers[0], rounds.task, number, *claim).confirmed()
+    read = rounds.coordinator.events
+
+    def altered(first, last):
+        for event in read(first, last):
+            changed = event.name == "SeatsClaimed" and event.arguments["round"] == number
+            arguments = event.arguments | ({"claims": alter(event.arguments["claims"])} if changed else {})
+            yield replace(event, arguments=arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(rounds.coordinator), "events", lambda _, first, last: altered(first, last))
+        with pytest.raises(ChainUnavailable, match="read again"):
+            rounds.list()
     rounds.end()
 
 

@@ -21,7 +21,7 @@ from flare_offchain.blockchain.contracts.structs import (
 from flare_offchain.blockchain.events import ChainEvent
 from flare_offchain.blockchain.outcomes import BlockStamp, TransactionOutcome
 from flare_offchain.consensus.claims import encode_claim
-from flare_offchain.core.claims import list_claims, unlist_claims
+from flare_offchain.core.claims import CLAIM_BYTES, list_claims
 from flare_offchain.core.errors import ChainUnavailable, ConfigurationError
 from flare_offchain.core.phases import RejectReason
 from flare_offchain.core.types import Address, ContentId
@@ -164,17 +164,18 @@ class RoundCoordinator:
         if not current.claims:
             return b""
         named = {"taskId": task, "round": current.round}
-        listed = list_claims(
+        packed = [
             cast(bytes, event.arguments["claims"])
             for event in self.events(current.seed_block, block)
             if event.name == "SeatsClaimed" and named.items() <= event.arguments.items()
-        )
-        if len(unlist_claims(listed)) != current.claims:
+        ]
+        whole = all(len(claims) % CLAIM_BYTES == 0 for claims in packed)
+        if not whole or sum(map(len, packed)) != CLAIM_BYTES * current.claims:
             raise ChainUnavailable(
                 f"round {current.round} counts {current.claims} claims, and its events up to block {block} do not give "
                 "as many: read again"
             )
-        return listed
+        return list_claims(packed)
 
     def snapshot_keys(self, account: Signer, segment: int) -> TransactionOutcome:
         """Put the active keys of participants `segment * 96` to `segment * 96 + 95` into code (see `claim_seats`)."""
