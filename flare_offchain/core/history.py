@@ -40,10 +40,16 @@ def content_id(value: object) -> ContentId:
 
 
 class HistoryFold:
-    """Folds the events of one coordinator into the histories of its tasks, incrementally."""
+    """Folds the events of one coordinator into the histories of its tasks, incrementally.
 
-    def __init__(self) -> None:
+    Args:
+        only: the task to fold; all of them if None.
+        kept: how many rounds of a task are held (`TaskHistory.forget`); all of them if None.
+    """
+
+    def __init__(self, *, only: int | None = None, kept: int | None = None) -> None:
         self.tasks: dict[int, TaskHistory] = {}
+        self._only, self._kept = only, kept
 
     def extend(self, events: Iterable[EventLike]) -> HistoryFold:
         """Fold more events, in chain order. Events of names that no history needs are passed over."""
@@ -52,6 +58,8 @@ class HistoryFold:
             if handler is None:
                 continue
             arguments = cast(Mapping[str, Any], event.arguments)
+            if self._only is not None and int(arguments["taskId"]) != self._only:
+                continue
             if event.name == "TaskCreated":
                 _create(self.tasks, arguments, event)
                 continue
@@ -61,6 +69,8 @@ class HistoryFold:
                     f"{event.name} in block {event.block} names task {arguments['taskId']}, never created"
                 )
             handler(task, arguments, event)
+            if self._kept is not None and event.name == "RoundOpened":
+                task.forget(self._kept)
         return self
 
 
@@ -107,8 +117,8 @@ def _withdrawn(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
 
 def _opened(task: TaskHistory, a: Mapping[str, Any], at: EventLike) -> None:
     number = int(a["round"])
-    if number != len(task.rounds) + 1:
-        raise InconsistentHistory(f"round {number} is opened after round {len(task.rounds)} (block {at.block})")
+    if number != task.opened + 1:
+        raise InconsistentHistory(f"round {number} is opened after round {task.opened} (block {at.block})")
     task.rounds[number] = RoundHistory(
         number, int(a["enrolled"]), bytes(a["baseModelDigest"]), at.block, int(a["deadline"])
     )

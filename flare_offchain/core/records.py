@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from flare_offchain.core.claims import SeatClaim
-from flare_offchain.core.errors import MalformedObject
+from flare_offchain.core.errors import MalformedObject, RoundAbandoned
 from flare_offchain.core.phases import Fault, Phase, RejectReason, VoidReason
 from flare_offchain.core.types import Address, ContentId
 
@@ -193,6 +193,11 @@ class RoundHistory:
         """The proposal that was finalized, if one was."""
         return None if self.final_attempt is None else self.proposals.get(self.final_attempt)
 
+    def accepts(self, index: int) -> bool:
+        """Whether the round's final model holds update `index`; False where it has none."""
+        final = self.final_proposal
+        return final is not None and final.accepts(index)
+
     def votes_of(self, attempt: int) -> list[VoteRecord]:
         """The votes on one attempt, in the order in which they were cast."""
         return [vote for vote in self.votes if vote.attempt == attempt]
@@ -200,7 +205,7 @@ class RoundHistory:
 
 @dataclass(slots=True)
 class TaskHistory:
-    """All that the chain recorded of one task."""
+    """All that the chain recorded of one task; or, of a daemon that runs for years, of its newest rounds (`forget`)."""
 
     task_id: int
     owner: Address
@@ -220,32 +225,91 @@ class TaskHistory:
     withdrawals: list[tuple[Address, int]] = field(default_factory=list)
     ended: bool = False
     remainder: int | None = None
+    forgotten: int = 0
+    """Rounds 1 to this one were let go of; 0 where the history is whole."""
+    basis: RoundHistory | None = None
+    """The newest finalized of the forgotten rounds: the rounds that are left rest on its model and its report."""
+    newest_updates: dict[Address, tuple[int, bool]] = field(default_factory=dict)
+    """Of each worker, its newest update in a forgotten round: the round, and whether its model holds the update."""
+
+    @property
+    def opened(self) -> int:
+        """How many rounds were opened: the number of the newest one."""
+        return self.forgotten + len(self.rounds)
 
     @property
     def funded(self) -> int:
         """Wei paid into the budget."""
         return sum(amount for amount, _ in self.fundings)
 
+    def forget(self, kept: int) -> None:
+        """Let go of all rounds but the newest `kept` and those that have not ended.
+
+        What later rounds rest on stays: the newest finalized model and its report, and what became of each worker's
+        newest update. A history that is asked for more than it holds refuses.
+        """
+        while len(self.rounds) > kept and self.rounds[self.forgotten + 1].phase.terminal:
+            self.forgotten += 1
+            gone = self.rounds.pop(self.forgotten)
+            for update in gone.updates:
+                self.newest_updates[update.worker] = gone.number, gone.accepts(update.index)
+            if gone.final_model is not None:
+                self.basis = gone
+
+    def was_accepted(self, worker: Address, number: int) -> bool | None:
+        """Whether the model of round `number` holds the worker's update; None where the history cannot tell.
+
+        It cannot of a round that was not opened, and of a forgotten one that a later update of the worker followed.
+        """
+        if number > self.forgotten:
+            found = self.rounds.get(number)
+            if found is None:
+                return None
+            return any(u.worker == worker and found.accepts(u.index) for u in found.updates)
+        newest, accepted = self.newest_updates.get(worker, (0, False))
+        return None if newest > number else newest == number and accepted
+
     def budget_before(self, number: int) -> int:
-        """Wei in the budget when round `number` ended: what was paid in by then less what earlier rounds paid out."""
+        """Wei in the budget when round `number` ended: what was paid in by then less what earlier rounds paid out.
+
+        Raises:
+            RoundAbandoned: earlier rounds were forgotten.
+        """
+        self._must_hold(1)
         ended = self.rounds[number].ended_block
         paid_in = sum(amount for amount, block in self.fundings if ended is None or block <= ended)
         return paid_in - sum(r.reward for n, r in self.rounds.items() if n < number)
 
     def base_model(self, number: int) -> ContentId:
-        """The model that round `number` starts from: the newest one finalized before it, or the genesis model."""
-        earlier = [r.final_model for n, r in sorted(self.rounds.items()) if n < number and r.final_model is not None]
-        return earlier[-1] if earlier else self.genesis
+        """The model that round `number` starts from: the newest one finalized before it, or the genesis model.
+
+        Raises:
+            RoundAbandoned: the round was forgotten.
+        """
+        found = self._finalized_before(number)
+        return self.genesis if found is None or found.final_model is None else found.final_model
 
     def newest_report(self, number: int) -> ContentId | None:
         """The report of the newest round finalized before round `number`; None if there is none.
 
         Raises:
             MalformedObject: the history has that round's final model without its proposal.
+            RoundAbandoned: the round was forgotten.
         """
-        final = [r for n, r in sorted(self.rounds.items()) if n < number and r.final_model is not None]
-        if not final:
+        found = self._finalized_before(number)
+        if found is None:
             return None
-        if final[-1].final_proposal is None:
-            raise MalformedObject(f"round {final[-1].number} is final in the history, without its proposal")
-        return final[-1].final_proposal.report
+        if found.final_proposal is None:
+            raise MalformedObject(f"round {found.number} is final in the history, without its proposal")
+        return found.final_proposal.report
+
+    def _finalized_before(self, number: int) -> RoundHistory | None:
+        self._must_hold(number)
+        for earlier in range(min(number - 1, self.opened), self.forgotten, -1):
+            if self.rounds[earlier].final_model is not None:
+                return self.rounds[earlier]
+        return self.basis
+
+    def _must_hold(self, number: int) -> None:
+        if number <= self.forgotten:
+            raise RoundAbandoned(f"round {number} of task {self.task_id} is no longer held: read its history anew")

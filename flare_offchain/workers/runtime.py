@@ -26,7 +26,7 @@ from flare_offchain.observability.metrics import WorkerMetrics
 from flare_offchain.workers.daemon import Actor, Daemon
 from flare_offchain.workers.keeper import Keeper
 from flare_offchain.workers.settings import KeySettings, SignerSettings, WorkerSettings
-from flare_offchain.workers.surroundings import History
+from flare_offchain.workers.surroundings import KEPT_ROUNDS, History
 
 if TYPE_CHECKING:
     from flare_offchain.consensus.keys import VrfKey
@@ -62,7 +62,8 @@ class Runtime:
         account, vrf_key = self._keys(settings.keys)
         self.chain = self._open.enter_context(connect(settings))
         self.deployment = open_deployment(self.chain, settings.chain.deployments)
-        self.history = History(self.chain, self.deployment.coordinator, settings.task_id, first_block(self.deployment))
+        start = first_block(self.deployment)
+        self.history = History(self.chain, self.deployment.coordinator, settings.task_id, start, kept=KEPT_ROUNDS)
         self.actor = self._actor(account, vrf_key)
         self.metrics, self.pulse = WorkerMetrics(), Pulse(settings.status.limit)
         self.server: StatusServer | None = None

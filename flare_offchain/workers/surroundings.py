@@ -15,6 +15,10 @@ from flare_offchain.workers.journal import Journal
 from flare_offchain.workers.plan import View
 
 _NOTHING = BlockStamp(-1, b"", 0)
+_BLOCKS_AT_ONCE = 10_000
+"""So that reading a long history holds no more than a part of its events."""
+KEPT_ROUNDS = 16
+"""How many rounds a daemon holds: enough to follow the model by its updates after a pause, little to keep for years."""
 
 if TYPE_CHECKING:
     from flare_offchain.blockchain.connector import BlockchainConnector
@@ -29,11 +33,27 @@ class History:
     """The folded history of one task, read once and extended block by block.
 
     Several workers in one process may share one. Where the chain was reorganised below what was read, it is read anew.
+
+    Args:
+        connector: the chain.
+        coordinator: whose events are read.
+        task_id: the task.
+        start: the first block that can have an event of the task.
+        kept: how many rounds are held; all of them if None.
     """
 
-    def __init__(self, connector: BlockchainConnector, coordinator: RoundCoordinator, task_id: int, start: int) -> None:
+    def __init__(
+        self,
+        connector: BlockchainConnector,
+        coordinator: RoundCoordinator,
+        task_id: int,
+        start: int,
+        *,
+        kept: int | None = None,
+    ) -> None:
         self._connector, self._coordinator, self._task_id, self._start = connector, coordinator, task_id, start
-        self._fold, self._read_to = HistoryFold(), _NOTHING
+        self._kept = kept
+        self._fold, self._read_to = self._empty()
         self._views: tuple[BlockStamp, TaskView, RoundView] | None = None
 
     @property
@@ -66,25 +86,32 @@ class History:
 
     def _extend(self, head: BlockStamp) -> None:
         if self._reorganised():
-            self._forget()
+            self._fold, self._read_to = self._empty()
         first = max(self._start, self._read_to.number + 1)
-        events = self._connector.logs([self._coordinator.contract], first, head.number)
+        while first <= head.number:
+            last = min(first + _BLOCKS_AT_ONCE - 1, head.number)
+            self._extend_to(first, head if last == head.number else self._connector.stamp(last))
+            first = last + 1
+        self._read_to = head
+
+    def _extend_to(self, first: int, last: BlockStamp) -> None:
+        events = self._connector.logs([self._coordinator.contract], first, last.number)
         try:
             self._fold.extend(events)
         except InconsistentHistory:
             reorganised = self._reorganised()
-            self._forget()
+            self._fold, self._read_to = self._empty()
             if reorganised:
                 raise ChainUnavailable("the chain was reorganised while its events were read: read again") from None
             raise
-        self._read_to = head
+        self._read_to = last
 
     def _reorganised(self) -> bool:
         known = self._read_to
         return known is not _NOTHING and self._connector.stamp(known.number).hash != known.hash
 
-    def _forget(self) -> None:
-        self._fold, self._read_to = HistoryFold(), _NOTHING
+    def _empty(self) -> tuple[HistoryFold, BlockStamp]:
+        return HistoryFold(only=self._task_id, kept=self._kept), _NOTHING
 
 
 @dataclass(frozen=True, slots=True)

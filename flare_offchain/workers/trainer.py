@@ -118,12 +118,11 @@ class TrainerRole:
         if not self._loaded:
             self.trainer.load_memory(memory.state)
             self._loaded = True
-        earlier = s.history.refresh().rounds.get(memory.round)
-        if earlier is None or memory.round >= number:
+        if memory.round >= number:
             return
-        mine = next((u.index for u in earlier.updates if u.worker == s.address), None)
-        final = earlier.final_proposal
-        self.trainer.acknowledge(mine is not None and final is not None and final.accepts(mine))
+        accepted = s.history.refresh().was_accepted(s.address, memory.round)
+        if accepted is not None:
+            self.trainer.acknowledge(accepted)
 
     def _recorded(self, s: Surroundings, number: int) -> ContentId | None:
         history = s.history.refresh().rounds.get(number)

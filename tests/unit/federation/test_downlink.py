@@ -7,6 +7,7 @@ import pytest
 
 from flare_offchain.compression.codecs import codec_from_spec
 from flare_offchain.core.errors import ObjectNotFound, StorageUnavailable
+from flare_offchain.core.phases import Phase
 from flare_offchain.core.records import ProposalRecord, RoundHistory, SeedRecord, TaskHistory, UpdateRecord
 from flare_offchain.core.tensors import ModelSchema
 from flare_offchain.core.types import Address
@@ -113,6 +114,20 @@ def test_rounds_that_were_missed_are_followed_one_after_the_other_over_a_void_on
     model = newest_model(TASK, task, wanted, objects)
     assert not {wanted, task.rounds[1].final_model} & fetched(store)
     assert same(model, read_model(store.get(wanted)))
+
+
+def test_a_way_over_rounds_that_are_no_longer_held_gives_way_to_the_whole_model():
+    task, store = recorded()
+    wanted, held = task.rounds[3].final_model, task.rounds[1].final_model
+    for found in task.rounds.values():
+        found.phase = Phase.Finalized if found.final_model else Phase.Void
+    task.forget(2)
+    assert sorted(task.rounds) == [3, 4]
+    assert same(newest_model(TASK, task, wanted, worker_objects(task, store)), read_model(store.get(wanted)))
+    assert wanted in fetched(store)
+    # From the newest of the forgotten ones on, the way is known.
+    newest_model(TASK, task, wanted, worker_objects(task, store, held))
+    assert wanted not in fetched(store)
 
 
 def test_a_worker_without_a_model_or_with_a_foreign_one_fetches_the_whole():
