@@ -76,7 +76,7 @@ contracts: setup ## Compile, test and measure the contracts
 mutations: setup ## Remove every check of the contracts, one at a time (half an hour)
 	$(BIN)/python scripts/mutate_checks.py --full
 
-mutants: setup ## Sample 320 small changes of the contracts; 90 % must make a test fail (an hour or two; resumable)
+mutants: setup ## Sample 320 small changes of the contracts; 90 % must make a test fail (an hour; resumable)
 	$(BIN)/python scripts/run_mutants.py
 
 analysis: setup-node $(ANALYSIS)/.ready ## Run slither over the contracts; fail on a finding of medium or higher

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from _forge import ROOT, find_forge
@@ -20,16 +23,42 @@ class Broken(Exception):
     """A change does not apply, or the tests fail without one."""
 
 
-def copy_tree(target: Path) -> None:
-    """Copy what forge needs, with its caches so that only what changes is compiled."""
-    for name in (*COPIED, *CACHES):
-        source, destination = ROOT / name, target / name
-        if source.is_dir():
-            shutil.copytree(source, destination)
-        elif source.is_file():
-            destination.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, destination)
-    (target / "node_modules").symlink_to(ROOT / "node_modules")
+@contextmanager
+def compiled_tree(*arguments: str) -> Iterator[Path]:
+    """Give a copy of the contracts and their tests, compiled, in which forge's tests pass.
+
+    Changed copies are made of it (`changed_tree`) and compile what changed alone. What is in the checkout would not do:
+    whoever runs some of the tests there meanwhile makes forge forget what it has compiled of the others.
+
+    Args:
+        arguments: which tests to compile and run, as forge takes them; all of them by default.
+
+    Raises:
+        Broken: if the tests fail without any change.
+    """
+    with tempfile.TemporaryDirectory(prefix="compiled-") as folder:
+        tree = Path(folder)
+        for name in (*COPIED, *CACHES):
+            source, destination = ROOT / name, tree / name
+            if source.is_dir():
+                shutil.copytree(source, destination)
+            elif source.is_file():
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, destination)
+        (tree / "node_modules").symlink_to(ROOT / "node_modules")
+        status, output = forge_test(tree, *arguments)
+        if status != 0:
+            raise Broken(f"the tests fail without a change:\n{output[-2000:]}")
+        yield tree
+
+
+@contextmanager
+def changed_tree(compiled: Path) -> Iterator[Path]:
+    """Give a copy of a `compiled_tree` to change; it is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="changed-") as folder:
+        tree = Path(folder) / "tree"
+        shutil.copytree(compiled, tree, symlinks=True)
+        yield tree
 
 
 def forge_test(tree: Path, *arguments: str, sources: str = "contracts") -> tuple[int, str]:

@@ -16,17 +16,17 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from _forge import ROOT, ForgeFailed, digest_of_sources
 from _mutants import Mutant, sampled
-from _mutated import Broken, copy_tree, failed_tests, forge_test
+from _mutated import Broken, changed_tree, compiled_tree, failed_tests, forge_test
 
 CAMPAIGN = "^Invariants$"
 STAGES = (("--no-match-contract", CAMPAIGN), ("--match-contract", CAMPAIGN))
@@ -39,21 +39,19 @@ UNIT_TESTS = {
 INVALID, SURVIVED, KILLED = "does not compile", "survived", "killed"
 
 
-def try_mutant(mutant: Mutant) -> tuple[str, list[str]]:
+def try_mutant(compiled: Path, mutant: Mutant) -> tuple[str, list[str]]:
     """Return what became of a mutant, and the tests that noticed."""
     types = "contracts/types"
     name = UNIT_TESTS.get(mutant.file, "Libraries" if mutant.file.startswith(types) else None)
     if name:
-        outcome, tests = _try(mutant, [("--match-path", f"tests/contracts/solidity/{name}.t.sol")], types)
+        outcome, tests = _try(compiled, mutant, [("--match-path", f"tests/contracts/solidity/{name}.t.sol")], types)
         if outcome != SURVIVED:
             return outcome, tests
-    return _try(mutant, STAGES, "contracts")
+    return _try(compiled, mutant, STAGES, "contracts")
 
 
-def _try(mutant: Mutant, stages: Sequence[tuple[str, str]], sources: str) -> tuple[str, list[str]]:
-    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        tree = Path(folder)
-        copy_tree(tree)
+def _try(compiled: Path, mutant: Mutant, stages: Sequence[tuple[str, str]], sources: str) -> tuple[str, list[str]]:
+    with changed_tree(compiled) as tree:
         path = tree / mutant.file
         path.write_bytes(mutant.applied(path.read_bytes()))
         for stage in stages:
@@ -86,12 +84,12 @@ class Results:
                 if result["sources"] == sources or (older and result["outcome"] != SURVIVED):
                     self.known[result["name"]] = result
 
-    def of(self, mutant: Mutant) -> dict[str, Any]:
+    def of(self, compiled: Path, mutant: Mutant) -> dict[str, Any]:
         """Return the result of a mutant, known or found now."""
         if mutant.name in self.known:
             return {**self.known[mutant.name], "line": mutant.line}
         start = time.monotonic()
-        outcome, tests = try_mutant(mutant)
+        outcome, tests = try_mutant(compiled, mutant)
         result = {
             "name": mutant.name,
             "file": mutant.file,
@@ -130,16 +128,12 @@ def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """
     results = Results(arguments.keep / "results.jsonl", digest_of_sources(), arguments.older)
     chosen = [m for m in sampled(arguments.seed) if not arguments.files or Path(m.file).stem in arguments.files]
-    # Compiles what every copy begins with.
-    status, output = forge_test(ROOT)
-    if status != 0:
-        raise Broken(f"the tests fail without a change:\n{output[-2000:]}")
     counted: list[dict[str, Any]] = []
-    with ThreadPoolExecutor(arguments.jobs) as pool:
+    with compiled_tree() as compiled, ThreadPoolExecutor(arguments.jobs) as pool:
         while chosen and len(counted) < arguments.count:
             missing = min(arguments.count - len(counted), 8 * arguments.jobs)
             batch, chosen = chosen[:missing], chosen[missing:]
-            for result in pool.map(results.of, batch):
+            for result in pool.map(partial(results.of, compiled), batch):
                 print(json.dumps(result), flush=True) if arguments.json else show(result)
                 counted += [result] if result["outcome"] != INVALID else []
     return counted
