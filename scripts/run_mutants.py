@@ -42,7 +42,7 @@ INVALID, SURVIVED, KILLED = "does not compile", "survived", "killed"
 def try_mutant(compiled: Path, mutant: Mutant) -> tuple[str, list[str]]:
     """Return what became of a mutant, and the tests that noticed."""
     types = "contracts/types"
-    name = UNIT_TESTS.get(mutant.file, "Libraries" if mutant.file.startswith(types) else None)
+    name = UNIT_TESTS.get(mutant.file, "Words" if mutant.file.startswith(types) else None)
     if name:
         outcome, tests = _try(compiled, mutant, [("--match-path", f"tests/contracts/solidity/{name}.t.sol")], types)
         if outcome != SURVIVED:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 pragma solidity 0.8.37;
 
+import {withBitsAt} from "../../../contracts/types/Bits.sol";
+import {Intake} from "../../../contracts/types/Intake.sol";
 import {Phase, VoidReason} from "../../../contracts/types/Phase.sol";
 import {RoundFixture} from "./support/RoundFixture.sol";
 
@@ -130,6 +132,32 @@ contract ProposeTest is RoundFixture {
         toAggregation();
         propose();
         assertPhase(Phase.Validation);
+        vm.assertEq(coordinator.currentRound(taskId).proposal.bitmapDigest, keccak256(hex"ff"));
+    }
+
+    /// As if the round had this many updates of the same weight together, 1,500.
+    function setUpdates(uint256 count) private {
+        uint256 start = uint256(keccak256(abi.encode(taskId, uint256(1))));
+        for (uint256 i = 0; i < 64; ++i) {
+            Intake word = Intake.wrap(uint256(vm.load(address(coordinator), bytes32(start + i))));
+            if (word.round() != 1 || word.updates() != 5 || word.sampleCap() != 1000) continue;
+            bytes32 changed = bytes32(withBitsAt(Intake.unwrap(word), 68, 13, count));
+            vm.store(address(coordinator), bytes32(start + i), changed);
+        }
+        vm.assertEq(coordinator.currentRound(taskId).updates, count);
+    }
+
+    function test_propose_checksThePaddingOfTheLastByte() public {
+        setUpdates(11);
+        refuses("bitmapPadding", modelOf(0), reportOf(0), hex"ff0f", 1500, INNER);
+        refuses("bitmapPadding", modelOf(0), reportOf(0), hex"0080", 1500, INNER);
+        proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"ff07", 1500, INNER);
+    }
+
+    function test_propose_countsEveryUpdateOnce() public {
+        setUpdates(300);
+        refuses("acceptedWeight", modelOf(0), reportOf(0), fullBitmap(300), 299, INNER);
+        proposeAs(proposer, 0, modelOf(0), reportOf(0), fullBitmap(300), 300, INNER);
     }
 
     function test_propose_reverts_whenBitmapIsMalformed() public {

@@ -104,6 +104,33 @@ contract ClaimSeatsTest is SortitionTest {
     }
 }
 
+contract LargeBatchTest is RoundFixture {
+    uint256 private constant MANY = 30;
+
+    function setUp() public override {
+        super.setUp();
+        TaskRules memory rules = defaultRules();
+        rules.expectedCommittee = 32;
+        startTask(rules, MANY);
+        toSortition();
+    }
+
+    function test_claimSeats_takesThirtyAtOnce() public {
+        bytes memory batch;
+        bytes memory entries;
+        for (uint256 i = 0; i < MANY; ++i) {
+            batch = abi.encodePacked(batch, claimOf(workers[i]));
+            entries = abi.encodePacked(entries, entryOf(workers[i]));
+        }
+        vm.expectEmit(true, true, true, true, address(coordinator));
+        emit SeatsClaimed(taskId, 1, entries);
+        vm.assertEq(coordinator.claimSeats(taskId, round, false, batch), MANY);
+        list = bundle(entries);
+        closeSortition();
+        vm.assertEq(seatCount(), MANY);
+    }
+}
+
 /// A batch reads and writes each word of the roster as often as its order makes it: right in any.
 contract ClaimOrderTest is RoundFixture {
     function setUp() public override {

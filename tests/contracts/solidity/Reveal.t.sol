@@ -85,6 +85,24 @@ contract RevealTest is ValidationTest {
         vm.assertEq(creditOf(byRank[1]), trainerPart(byRank[1]) + 0.5 ether);
     }
 
+    /// In a later attempt the seats before the proposer's vote like all others.
+    function test_reveal_finesWhoHadProposedBefore() public {
+        approveAll();
+        close();
+        expire();
+        advance();
+        propose();
+        approveBlindly(byRank[0]);
+        for (uint256 rank = 2; rank < 5; ++rank) {
+            approve(byRank[rank]);
+        }
+        close();
+        reveal();
+        assertPhase(Phase.Finalized);
+        // For the commitment that was never opened, and for the approval.
+        assertFined(byRank[0], 2);
+    }
+
     /// A commitment to the same sums, made for another task, opens nothing here.
     function test_reveal_finesAnotherTasksApproval() public {
         approve(byRank[1]);

@@ -69,9 +69,13 @@ contract RewardsTest is RoundFixture {
 
     function test_rewards_areSplitByTheShares() public {
         toReveal();
+        address proposer = seated(0);
+        vm.expectEmit(true, true, true, true, address(coordinator));
+        emit RewardCredited(taskId, 1, proposer, 1.5 ether);
+        vm.expectEmit(true, true, true, true, address(coordinator));
+        emit RewardCredited(taskId, 1, seated(1), 1.5 ether / 4);
         vm.prank(stranger);
         coordinator.reveal(taskId, round, 0, INNER);
-        address proposer = seated(0);
         for (uint256 i = 0; i < 5; ++i) {
             uint256 trainer = uint256(6 ether) * 100 * (i + 1) / 1500;
             uint256 seat = workers[i] == proposer ? 1.5 ether : 1.5 ether / 4;
