@@ -121,6 +121,12 @@ contract ProposeTest is RoundFixture {
         refuses("report", modelOf(0), huge, hex"1f", 1500, INNER);
     }
 
+    function test_propose_takesTheLargestObjects() public {
+        ContentId memory largest = ContentId(INNER, type(uint32).max);
+        proposeAs(proposer, 0, largest, largest, hex"1f", 1500, INNER);
+        vm.assertEq(coordinator.currentRound(taskId).proposal.model.size, type(uint32).max);
+    }
+
     function test_propose_reverts_whenCommitmentIsNone() public {
         refuses("commitment", modelOf(0), reportOf(0), hex"1f", 1500, 0);
     }
@@ -152,6 +158,17 @@ contract ProposeTest is RoundFixture {
         refuses("bitmapPadding", modelOf(0), reportOf(0), hex"ff0f", 1500, INNER);
         refuses("bitmapPadding", modelOf(0), reportOf(0), hex"0080", 1500, INNER);
         proposeAs(proposer, 0, modelOf(0), reportOf(0), hex"ff07", 1500, INNER);
+    }
+
+    /// In the proposal's own word and in two of the bitmap's.
+    function test_propose_keepsTheWholeBitmap() public {
+        setUpdates(600);
+        bytes memory bitmap = new bytes(75);
+        for (uint256 i = 0; i < 75; ++i) {
+            bitmap[i] = bytes1(uint8(i + 1));
+        }
+        proposeAs(proposer, 0, modelOf(0), reportOf(0), bitmap, 600, INNER);
+        vm.assertEq(coordinator.currentRound(taskId).proposal.bitmapDigest, keccak256(bitmap));
     }
 
     function test_propose_countsEveryUpdateOnce() public {

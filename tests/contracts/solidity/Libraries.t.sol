@@ -75,6 +75,11 @@ contract BallotLibTest is LibraryTest {
 }
 
 contract SortitionLibTest is LibraryTest {
+    function test_threshold_admitsAll_whereNoMoreAreEnrolledThanExpected() public pure {
+        vm.assertEq(SortitionLib.threshold(7, 7), type(uint256).max);
+        vm.assertLt(SortitionLib.threshold(8, 7), type(uint256).max);
+    }
+
     function test_fuzz_threshold(uint24 enrolled, uint16 seats) public pure {
         uint256 expected = uint256(seats) + 1;
         uint256 threshold = SortitionLib.threshold(enrolled, expected);

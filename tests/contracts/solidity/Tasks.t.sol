@@ -141,6 +141,16 @@ contract CreateTaskTest is RoundFixture {
         vm.assertEq(coordinator.task(id).rules.expectedCommittee, 2);
     }
 
+    /// Three of five, without a remainder: three seats are enough.
+    function test_createTask_takesAsManySeatsAsTheQuorum() public {
+        TaskRules memory rules = defaultRules();
+        rules.thresholdBasisPoints = 6000;
+        rules.expectedCommittee = 5;
+        rules.maxSeats = 3;
+        uint256 id = coordinator.createTask(rules, spec, genesis);
+        vm.assertEq(coordinator.task(id).rules.maxSeats, 3);
+    }
+
     function test_createTask_takesTheMostOfEveryCount() public {
         TaskRules memory rules = defaultRules();
         rules.expectedCommittee = 95;

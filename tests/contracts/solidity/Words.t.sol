@@ -228,6 +228,32 @@ contract WordsTest is LibraryTest {
         vm.assertEq(word.withNumber(round).number(), round);
     }
 
+    function pay(Ledger word, uint256 amount) external pure returns (Ledger) {
+        return word.withReward(amount);
+    }
+
+    function test_fuzz_ledger_reward(uint256 raw, uint96 credit, uint96 amount) public {
+        Ledger before = Ledger.wrap(raw).withCredit(credit);
+        uint256 sum = uint256(credit) + amount;
+        if (sum > type(uint96).max) {
+            vm.expectRevert(abi.encodeWithSelector(FieldOverflow.selector, sum, 96));
+            this.pay(before, amount);
+            return;
+        }
+        Ledger word = before.withReward(amount);
+        vm.assertFalse(word.pending());
+        vm.assertEq(word.strikes(), 0);
+        vm.assertEq(word.credit(), sum);
+        unchanged(Ledger.unwrap(before), Ledger.unwrap(word), 75, 113);
+    }
+
+    function test_ledger_reward_toTheLastWei() public {
+        uint96 most = type(uint96).max;
+        vm.assertEq(Ledger.wrap(0).withCredit(most - 1).withReward(1).credit(), most);
+        vm.expectRevert(abi.encodeWithSelector(FieldOverflow.selector, uint256(most) + 1, 96));
+        this.pay(Ledger.wrap(0).withCredit(most), 1);
+    }
+
     function serve(Ledger word, uint256 round, uint256 amount) external pure returns (Ledger) {
         return word.withService(round, amount);
     }
