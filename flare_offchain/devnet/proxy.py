@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -123,12 +124,7 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
         def _body(self) -> bytes:
             if "chunked" not in self.headers.get("Transfer-Encoding", ""):
                 return self.rfile.read(min(int(self.headers.get("Content-Length", 0)), MAX_BODY_BYTES))
-            parts = []
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                parts.append(self.rfile.read(min(size, MAX_BODY_BYTES)))
-                self.rfile.readline()
-            self.rfile.readline()
-            return b"".join(parts)
+            return _chunks(self.rfile)
 
         def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
             target = urlsplit(proxy.target())
@@ -145,6 +141,16 @@ def _handler(proxy: Proxy) -> type[BaseHTTPRequestHandler]:
             return
 
     return Handler
+
+
+def _chunks(stream: BufferedIOBase) -> bytes:
+    """Read a body that comes in chunks (RFC 9112, section 7.1)."""
+    parts = []
+    while size := int(stream.readline().split(b";")[0], 16):
+        parts.append(stream.read(min(size, MAX_BODY_BYTES)))
+        stream.readline()
+    stream.readline()
+    return b"".join(parts)
 
 
 def answering(method: str, result: Callable[[Any], Any]) -> Callable[[str, bytes, bytes], bytes]:
