@@ -98,7 +98,17 @@ contract RewardLibTest is LibraryTest {
 
     /// The first 104 bits are in the outcome, the others in words of 256.
     function test_fuzz_assess_findsTheBitOfEveryUpdate(uint16 index) public {
-        index %= 4096;
+        findsTheBit(index % 4096);
+    }
+
+    function test_assess_findsTheBit_whereAWordEnds() public {
+        uint16[8] memory indices = [0, 103, 104, 359, 360, 615, 616, 4095];
+        for (uint256 i = 0; i < 8; ++i) {
+            findsTheBit(indices[i]);
+        }
+    }
+
+    function findsTheBit(uint16 index) private {
         uint104 head = index < 104 ? uint104(1) << (8 * (12 - index / 8) + index % 8) : 0;
         task.outcomes[7] = outcomeOf(100, 1000, false, head);
         if (index >= 104) {
@@ -114,6 +124,7 @@ contract RewardLibTest is LibraryTest {
             vm.assertFalse(accepted);
             vm.assertEq(amount, 0);
         }
+        if (index >= 104) task.moreAccepted[7][(uint256(index) - 104) / 256] = 0;
     }
 
     function test_fuzz_split(uint96 budget, uint96 reward, uint16 trainers, uint16 proposer, uint24 weight, uint8 count)

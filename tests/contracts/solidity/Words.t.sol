@@ -296,6 +296,11 @@ contract WordsTest is LibraryTest {
     }
 
     function test_fuzz_intake_readsOneField(uint256 raw) public pure {
+        intakeReads(raw);
+        intakeReads(~raw);
+    }
+
+    function intakeReads(uint256 raw) private pure {
         Intake word = Intake.wrap(raw);
         vm.assertEq(word.round(), reads(raw, 0, 24));
         vm.assertTrue(word.isIn(Phase.Training) == (reads(raw, 24, 4) == uint256(Phase.Training)));
@@ -312,6 +317,11 @@ contract WordsTest is LibraryTest {
     }
 
     function test_fuzz_ballot_readsOneField(uint256 raw) public pure {
+        ballotReads(raw);
+        ballotReads(~raw);
+    }
+
+    function ballotReads(uint256 raw) private pure {
         Ballot word = Ballot.wrap(raw);
         vm.assertEq(word.round(), reads(raw, 0, 24));
         vm.assertTrue(word.isIn(Phase.Reveal) == (reads(raw, 24, 4) == uint256(Phase.Reveal)));
@@ -341,12 +351,17 @@ contract WordsTest is LibraryTest {
     }
 
     function test_fuzz_outcome_readsAndChangesOneField(uint256 raw, uint24 value) public pure {
+        outcomeReads(raw);
+        outcomeReads(~raw);
+        unchanged(raw, Outcome.unwrap(Outcome.wrap(raw).withUnpaidWeight(value)), 25, 25);
+    }
+
+    function outcomeReads(uint256 raw) private pure {
         Outcome word = Outcome.wrap(raw);
         vm.assertEq(word.acceptedWeight(), reads(raw, 0, 25));
         vm.assertEq(word.unpaidWeight(), reads(raw, 25, 25));
         vm.assertEq(word.trainerReward(), reads(raw, 50, 96));
         vm.assertTrue(word.isMetered() == (reads(raw, 146, 1) == 1));
-        unchanged(raw, Outcome.unwrap(word.withUnpaidWeight(value)), 25, 25);
     }
 
     function test_bitmapBit_countsFromTheFirstByte() public pure {
