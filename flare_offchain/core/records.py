@@ -235,7 +235,7 @@ class TaskHistory:
     @property
     def opened(self) -> int:
         """How many rounds were opened: the number of the newest one."""
-        return self.forgotten + len(self.rounds)
+        return next(reversed(self.rounds), self.forgotten)
 
     @property
     def funded(self) -> int:
@@ -305,10 +305,8 @@ class TaskHistory:
 
     def _finalized_before(self, number: int) -> RoundHistory | None:
         self._must_hold(number)
-        for earlier in range(min(number - 1, self.opened), self.forgotten, -1):
-            if self.rounds[earlier].final_model is not None:
-                return self.rounds[earlier]
-        return self.basis
+        finalized = [n for n, found in self.rounds.items() if n < number and found.final_model is not None]
+        return self.rounds[max(finalized)] if finalized else self.basis
 
     def _must_hold(self, number: int) -> None:
         if number <= self.forgotten:
