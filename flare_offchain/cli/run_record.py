@@ -193,13 +193,12 @@ class RunRecordCheck:
 
 def _facts(task: TaskHistory, history: RoundHistory) -> dict[str, object]:
     """Return what the chain says of a round that has ended, under the names of `RoundResult`."""
-    final = history.final_proposal
     finalized = history.phase is Phase.Finalized
     return {
         "outcome": "FINALIZED" if finalized else "VOID",
         "reason": "" if finalized else history.void_reason.name,
         "updates": len(history.updates),
-        "accepted": sum(final.accepts(u.index) for u in history.updates) if final is not None else 0,
+        "accepted": sum(history.accepts(u.index) for u in history.updates),
         "seats": len(history.committee),
         "quorum": history.quorum,
         "attempts": len(history.proposers),

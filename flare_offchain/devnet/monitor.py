@@ -161,13 +161,12 @@ class Monitor:
         return fresh
 
     def _summary(self, history: RoundHistory) -> RoundSummary:
-        final = history.final_proposal
         return RoundSummary(
             round=history.number,
             outcome="FINALIZED" if history.phase is Phase.Finalized else f"VOID ({history.void_reason.name})",
             accuracy=self._accuracy(history),
             updates=len(history.updates),
-            accepted=sum(final.accepts(u.index) for u in history.updates) if final else 0,
+            accepted=sum(history.accepts(u.index) for u in history.updates),
             seats=len(history.committee),
             quorum=history.quorum,
             attempts=len(history.proposers),

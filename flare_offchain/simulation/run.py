@@ -168,7 +168,7 @@ class _Loop:
         self.model.set_weights(self.network.objects.model(newest))
         accuracy = self.model.evaluate(self.data.test).accuracy
         final = history.final_proposal
-        taken = {u.worker for u in history.updates if final is not None and final.accepts(u.index)}
+        taken = {u.worker for u in history.updates if history.accepts(u.index)}
         refused = {u.worker for u in history.updates} - taken if final is not None else set()
         return RoundResult(
             round=history.number,

@@ -92,7 +92,6 @@ class History:
             last = min(first + _BLOCKS_AT_ONCE - 1, head.number)
             self._extend_to(first, head if last == head.number else self._connector.stamp(last))
             first = last + 1
-        self._read_to = head
 
     def _extend_to(self, first: int, last: BlockStamp) -> None:
         events = self._connector.logs([self._coordinator.contract], first, last.number)

@@ -143,12 +143,10 @@ contract ProposeTest is RoundFixture {
 
     /// As if the round had this many updates of the same weight together, 1,500.
     function setUpdates(uint256 count) private {
-        uint256 start = uint256(keccak256(abi.encode(taskId, uint256(1))));
         for (uint256 i = 0; i < 64; ++i) {
-            Intake word = Intake.wrap(uint256(vm.load(address(coordinator), bytes32(start + i))));
+            Intake word = Intake.wrap(uint256(vm.load(address(coordinator), slotOf(i))));
             if (word.round() != 1 || word.updates() != 5 || word.sampleCap() != 1000) continue;
-            bytes32 changed = bytes32(withBitsAt(Intake.unwrap(word), 68, 13, count));
-            vm.store(address(coordinator), bytes32(start + i), changed);
+            vm.store(address(coordinator), slotOf(i), bytes32(withBitsAt(Intake.unwrap(word), 68, 13, count)));
         }
         vm.assertEq(coordinator.currentRound(taskId).updates, count);
     }

@@ -7,12 +7,7 @@ import {RoundFixture} from "./support/RoundFixture.sol";
 
 contract ClaimSeatsTest is SortitionTest {
     function test_claimSeats_takesAll_inOneEvent() public {
-        bytes memory batch;
-        bytes memory entries;
-        for (uint256 i = 0; i < workers.length; ++i) {
-            batch = abi.encodePacked(batch, claimOf(workers[i]));
-            entries = abi.encodePacked(entries, entryOf(workers[i]));
-        }
+        (bytes memory batch, bytes memory entries) = batchOfAll();
         vm.expectEmit(true, true, true, true, address(coordinator));
         emit SeatsClaimed(taskId, 1, entries);
         vm.prank(stranger);
@@ -116,12 +111,7 @@ contract LargeBatchTest is RoundFixture {
     }
 
     function test_claimSeats_takesThirtyAtOnce() public {
-        bytes memory batch;
-        bytes memory entries;
-        for (uint256 i = 0; i < MANY; ++i) {
-            batch = abi.encodePacked(batch, claimOf(workers[i]));
-            entries = abi.encodePacked(entries, entryOf(workers[i]));
-        }
+        (bytes memory batch, bytes memory entries) = batchOfAll();
         vm.expectEmit(true, true, true, true, address(coordinator));
         emit SeatsClaimed(taskId, 1, entries);
         vm.assertEq(coordinator.claimSeats(taskId, round, false, batch), MANY);

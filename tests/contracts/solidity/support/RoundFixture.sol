@@ -178,6 +178,14 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
         list = abi.encodePacked(list, uint16(1), uint96(VrfProver.outputOf(proof) >> 160), numberOf(worker));
     }
 
+    /// Every worker's claim as carried in one batch, and as its event holds them.
+    function batchOfAll() internal returns (bytes memory batch, bytes memory entries) {
+        for (uint256 i = 0; i < workers.length; ++i) {
+            batch = abi.encodePacked(batch, claimOf(workers[i]));
+            entries = abi.encodePacked(entries, entryOf(workers[i]));
+        }
+    }
+
     function claimAll() internal {
         for (uint256 i = 0; i < workers.length; ++i) {
             claim(workers[i]);
@@ -355,11 +363,15 @@ abstract contract RoundFixture is IRoundCoordinatorTypes, IRoundCoordinatorError
         }
     }
 
+    /// The slot of a task's word; `i` counts from its first.
+    function slotOf(uint256 i) internal view returns (bytes32) {
+        return bytes32(uint256(keccak256(abi.encode(taskId, uint256(1)))) + i);
+    }
+
     /// The one slot, of the task's words, that holds a value.
     function findSlot(bytes32 value) internal view returns (bytes32 slot) {
-        uint256 start = uint256(keccak256(abi.encode(taskId, uint256(1))));
         for (uint256 i = 0; i < 64; ++i) {
-            if (vm.load(address(coordinator), bytes32(start + i)) == value) return bytes32(start + i);
+            if (vm.load(address(coordinator), slotOf(i)) == value) return slotOf(i);
         }
         revert("no such word");
     }
